@@ -12,7 +12,7 @@ import (
 
 func TestCounter(t *testing.T) {
 	t.Parallel()
-	storetest.Test(t, func(*testing.T) store.Store { return store.Count(store.NewMem()) })
+	storetest.Test(t, func(*testing.T) store.Store { return store.Count(newMem()) })
 }
 
 func TestRequests(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 func TestFault(t *testing.T) {
 	t.Parallel()
-	storetest.Test(t, func(*testing.T) store.Store { return store.NewFault(store.NewMem()) })
+	storetest.Test(t, func(*testing.T) store.Store { return store.NewFault(newMem()) })
 }
 
 // TestFailWrite breaks each write of a small program in turn, both ways.

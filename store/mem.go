@@ -17,10 +17,11 @@ import (
 // a key that is another's directory, since no caller should try it.
 type Mem struct {
 	// Now is the clock that Info.Time comes from. Set it before the first
-	// use of the store; nil means time.Now.
+	// use of the store. Nil means one that goes on by a second at each Put.
 	Now func() time.Time
 
 	mu      sync.Mutex
+	puts    int64                // guarded by mu
 	objects map[string]memObject // guarded by mu
 	dirs    map[string]int       // how many objects are below each; guarded by mu
 }
@@ -55,12 +56,13 @@ func (m *Mem) Put(ctx context.Context, key string, body io.ReaderAt, size int64)
 }
 
 func (m *Mem) put(key string, data []byte) error {
-	now := m.Now
-	if now == nil {
-		now = time.Now
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.puts++
+	at := time.Unix(m.puts, 0)
+	if m.Now != nil {
+		at = m.Now()
+	}
 	if _, ok := m.objects[key]; ok {
 		return ErrExist
 	}
@@ -72,7 +74,7 @@ func (m *Mem) put(key string, data []byte) error {
 			return fmt.Errorf("a part of its key, %s, is itself an object", dir)
 		}
 	}
-	m.objects[key] = memObject{data, now()}
+	m.objects[key] = memObject{data, at}
 	for dir := path.Dir(key); dir != "."; dir = path.Dir(dir) {
 		m.dirs[dir]++
 	}
