@@ -12,9 +12,16 @@ func PageIdentity(object string, page []byte) ([]byte, error) {
 	if len(page) < pageHeaderLen {
 		return nil, &DamageError{Object: object, Reason: ReasonTruncated, Detail: "a page without its header"}
 	}
-	n := uint64(binary.LittleEndian.Uint32(page))
-	if n > uint64(len(page)-pageHeaderLen) {
-		return nil, &DamageError{Object: object, Reason: ReasonTruncated, Detail: "a page that is shorter than its identity section"}
+	var total uint64 // of the three sections
+	for i := range 3 {
+		total += uint64(binary.LittleEndian.Uint32(page[4*i:]))
 	}
+	switch have := uint64(len(page) - pageHeaderLen); {
+	case total > have:
+		return nil, &DamageError{Object: object, Reason: ReasonTruncated, Detail: "a page that is shorter than its sections"}
+	case total < have:
+		return nil, &DamageError{Object: object, Reason: ReasonTrailing, Detail: "a page that is longer than its sections"}
+	}
+	n := binary.LittleEndian.Uint32(page)
 	return page[pageHeaderLen : pageHeaderLen+n], nil
 }
