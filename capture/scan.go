@@ -1,0 +1,451 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"tidemark/capture/walk"
+	"tidemark/catalog"
+)
+
+// settableFlags are the inode flags (FS_XFLAG_*) that are a file's own and can
+// be set again. The others tell of its allocation, or that it has xattrs.
+const settableFlags = 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | // immutable, append, sync, noatime, nodump
+	0x100 | 0x200 | 0x400 | // rtinherit, projinherit, nosymlinks
+	0x1000 | 0x2000 | 0x4000 | 0x8000 // extszinherit, nodefrag, filestream, dax
+
+// A scanner walks the source beside the parent's tree. What is as it was is
+// taken from the parent; what is not is opened and given to the readers. It
+// is one goroutine: the walk behind it reads ahead, and so do the readers.
+type scanner struct {
+	c        *Capturer
+	run      *run
+	progress *Progress
+	reader   *reader // for xattrs that are chunks
+	parent   *Parent
+	racy     catalog.Time // a ctime from here on proves nothing
+	links    *walk.Links
+	owners   walk.Owners
+
+	events chan<- event
+	jobs   chan<- *job
+}
+
+// scan walks the source.
+func (s *scanner) scan(ctx context.Context, src Source) (err error) {
+	defer close(s.events)
+	defer close(s.jobs)
+	root, err := walk.Open(ctx, src.Path, walk.Config{
+		OneFilesystem: !src.CrossFilesystems,
+		TempDir:       s.c.TempDir,
+		Skip:          src.skip,
+	})
+	if err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	defer root.Close()
+	if err := root.Err(); err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	var old *catalog.Row
+	if s.parent != nil {
+		r := s.parent.Tree.Root()
+		old = &r
+	}
+	return s.directory(ctx, place{dir: root, self: root, entry: root.Self()}, old)
+}
+
+// place is where an entry is.
+type place struct {
+	dir   *walk.Dir // that entry is in
+	self  *walk.Dir // the entry, if it is a directory that is entered
+	entry walk.Entry
+	path  string // below the source; "" is the root
+	fs    uint32 // the filesystem, as in the hints
+}
+
+func (s *scanner) send(ctx context.Context, e event) error {
+	select {
+	case s.events <- e:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// directory scans one directory that is entered.
+func (s *scanner) directory(ctx context.Context, at place, old *catalog.Row) error {
+	row := s.row(at, old)
+	if at.path == "" {
+		row.Name = ""
+	}
+	if err := s.metadata(ctx, at, row, old); err != nil {
+		return err
+	}
+	s.progress.Dirs.Add(1)
+	if row.Unreadable != "" {
+		return s.replace(ctx, at, row, old)
+	}
+	enter := event{step: stepEnter, path: at.path}
+	if old != nil && old.Type == catalog.Dir && old.Unreadable == "" {
+		enter.old = &old.Node
+	} else if err := s.gone(ctx, old); err != nil {
+		return err
+	}
+	if err := s.send(ctx, enter); err != nil {
+		return err
+	}
+	if err := s.entries(ctx, at, enter.old); err != nil {
+		return err
+	}
+	return s.send(ctx, event{step: stepLeave, row: row, path: at.path})
+}
+
+// entries merges the names of a directory with those that the parent has there.
+func (s *scanner) entries(ctx context.Context, at place, old *catalog.Node) error {
+	olds, err := s.oldRows(ctx, old)
+	if err != nil {
+		return err
+	}
+	for {
+		e, ok, err := at.self.Next()
+		if err != nil {
+			return fmt.Errorf("capture: %w", err)
+		}
+		if !ok {
+			break
+		}
+		was, err := olds.upTo(ctx, e.Name, func(r *catalog.Row) error { return s.gone(ctx, r) })
+		if err != nil {
+			return err
+		}
+		path := e.Name
+		if at.path != "" {
+			path = at.path + "/" + e.Name
+		}
+		next := place{dir: at.self, entry: e, path: path, fs: at.fs}
+		if e.Err == nil && e.Stat.Dev != at.self.Stat().Dev {
+			next.fs = crc32.ChecksumIEEE([]byte(path))
+		}
+		if err := s.entry(ctx, next, was); err != nil {
+			return err
+		}
+	}
+	if n, _ := at.self.Vanished(); n > 0 {
+		s.progress.Vanished.Add(int64(n))
+	}
+	_, err = olds.upTo(ctx, "", func(r *catalog.Row) error { return s.gone(ctx, r) })
+	return err
+}
+
+// entry scans one name. old is what the parent has under it, or nil.
+func (s *scanner) entry(ctx context.Context, at place, old *catalog.Row) error {
+	e := &at.entry
+	switch {
+	case e.Err != nil:
+		row := s.row(at, old)
+		row.Unreadable = reason(e.Err)
+		return s.replace(ctx, at, row, old)
+	case e.Boundary && !e.Stat.IsDir():
+		return s.gone(ctx, old) // a file of another filesystem, bound over one of this
+	case e.Stat.IsDir() && !e.Boundary:
+		return s.child(ctx, at, old)
+	case e.Stat.IsRegular():
+		return s.file(ctx, at, old)
+	}
+	row := s.row(at, old)
+	if err := s.metadata(ctx, at, row, old); err != nil {
+		return err
+	}
+	if row.Type == catalog.Symlink && row.Unreadable == "" {
+		target, err := s.target(at, row, old)
+		if err != nil {
+			row.Unreadable = reason(err)
+		}
+		row.Target = target
+	}
+	s.progress.Others.Add(1)
+	return s.replace(ctx, at, row, old)
+}
+
+// replace sends a row, complete, that takes the place of old.
+func (s *scanner) replace(ctx context.Context, at place, row, old *catalog.Row) error {
+	if err := s.gone(ctx, old); err != nil {
+		return err
+	}
+	return s.send(ctx, event{step: stepRow, row: row, path: at.path})
+}
+
+// gone tells the builder that old's pages are not referred to any more.
+func (s *scanner) gone(ctx context.Context, old *catalog.Row) error {
+	if old == nil || old.Child.IsZero() && old.List.IsZero() {
+		return nil
+	}
+	return s.send(ctx, event{step: stepGone, old: &old.Node})
+}
+
+// child enters a directory.
+func (s *scanner) child(ctx context.Context, at place, old *catalog.Row) error {
+	d, err := at.dir.Child(at.entry)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, walk.ErrVanished) {
+		s.progress.Vanished.Add(1)
+		return s.gone(ctx, old)
+	}
+	if err == nil {
+		defer d.Close()
+		err = d.Err()
+	}
+	if err != nil {
+		row := s.row(at, old)
+		row.Unreadable = reason(err)
+		return s.replace(ctx, at, row, old)
+	}
+	at.self, at.entry.Stat = d, d.Stat()
+	return s.directory(ctx, at, old)
+}
+
+// file scans a regular file: it is opened only if something of it changed.
+func (s *scanner) file(ctx context.Context, at place, old *catalog.Row) error {
+	row := s.row(at, old)
+	if err := s.linked(at, row, old); err != nil {
+		return err
+	}
+	s.progress.Files.Add(1)
+	if s.unchanged(row, old) && row.Size == old.Size {
+		takeMetadata(row, old)
+		row.Inline, row.Extents, row.List, row.ExtentCount = old.Inline, old.Extents, old.List, old.ExtentCount
+		row.Alloc, row.Holes = old.Alloc, old.Holes
+		s.progress.Bytes.Add(int64(row.Size))
+		return s.send(ctx, event{step: stepRow, row: row, path: at.path})
+	}
+	if err := s.metadata(ctx, at, row, nil); err != nil {
+		return err
+	}
+	var f *os.File
+	var err error
+	if row.Unreadable == "" {
+		if f, err = at.dir.OpenFile(at.entry); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			row.Unreadable = reason(err)
+		}
+	}
+	if row.Unreadable != "" {
+		return s.replace(ctx, at, row, old)
+	}
+	j := &job{file: f, row: row, path: at.path, done: make(chan struct{}), size: row.Size}
+	if old != nil && old.Type == catalog.File {
+		j.old = &old.Node
+	} else if err := s.gone(ctx, old); err != nil {
+		_ = f.Close()
+		return err
+	}
+	select {
+	case s.jobs <- j:
+	case <-ctx.Done():
+		_ = f.Close()
+		return context.Cause(ctx)
+	}
+	return s.send(ctx, event{step: stepRow, row: row, done: j.done, path: at.path})
+}
+
+// unchanged reports whether old is still what row's statx tells of: then
+// neither content nor xattrs are read. It rests on ctime, which no program can
+// set, and on the clock that stamps it being past what the parent saw.
+func (s *scanner) unchanged(row, old *catalog.Row) bool {
+	return old != nil && old.Type == row.Type && old.Unreadable == "" &&
+		old.Ctime == row.Ctime && old.Mtime == row.Mtime && old.Ino == row.Ino && old.FS == row.FS &&
+		old.Ctime.Compare(s.racy) < 0
+}
+
+// takeMetadata copies what statx does not tell.
+func takeMetadata(row, old *catalog.Row) {
+	row.Xattrs, row.Xflags, row.Project = old.Xattrs, old.Xflags, old.Project
+}
+
+// metadata fills in xattrs, and the flags of directories: from old if nothing
+// of the inode changed.
+func (s *scanner) metadata(ctx context.Context, at place, row, old *catalog.Row) error {
+	if s.unchanged(row, old) {
+		takeMetadata(row, old)
+		return nil
+	}
+	if row.Type == catalog.Dir && at.self != nil {
+		flags, ok, err := at.self.Flags()
+		if err != nil {
+			row.Unreadable = reason(err)
+			return nil
+		}
+		if ok {
+			row.Xflags, row.Project = flags.X&settableFlags, flags.Project
+		}
+	}
+	attrs, err := at.dir.Xattrs(at.entry)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		row.Unreadable = reason(err)
+		return nil
+	}
+	for _, a := range attrs {
+		x := catalog.Xattr{Name: a.Name, Value: a.Value}
+		if len(a.Value) > catalog.MaxInlineXattr {
+			id, at, err := s.reader.chunk(ctx, a.Value)
+			if err != nil {
+				return err
+			}
+			x = catalog.Xattr{Name: a.Name, ID: id, Len: uint32(len(a.Value)), Place: at}
+		}
+		row.Xattrs = append(row.Xattrs, x)
+	}
+	return nil
+}
+
+func (s *scanner) target(at place, row, old *catalog.Row) (string, error) {
+	if s.unchanged(row, old) {
+		return old.Target, nil
+	}
+	return at.dir.Readlink(at.entry)
+}
+
+// linked gives a file of several names the token of its group: the one that
+// another name of it has in this point, or had in the parent, or a new one.
+func (s *scanner) linked(at place, row, old *catalog.Row) error {
+	st := &at.entry.Stat
+	if st.Nlink < 2 {
+		return nil
+	}
+	row.Links = st.Nlink
+	ok, err := s.links.Get(st.Dev, st.Ino, row.Link[:])
+	if err != nil || ok {
+		return err
+	}
+	if old != nil && old.Links > 0 && old.Ino == row.Ino && old.FS == row.FS {
+		row.Link = old.Link
+	} else if _, err := io.ReadFull(s.c.Rand, row.Link[:]); err != nil {
+		return fmt.Errorf("capture: random link group: %w", err)
+	}
+	return s.links.Put(st.Dev, st.Ino, row.Link[:])
+}
+
+// row returns what statx tells of an entry.
+func (s *scanner) row(at place, old *catalog.Row) *catalog.Row {
+	row := &catalog.Row{}
+	row.Name = strings.Clone(at.entry.Name)
+	row.FS = at.fs
+	setStat(row, &at.entry.Stat)
+	s.nameOwners(row, old)
+	return row
+}
+
+// nameOwners sets the names of owner and group. If they cannot be found out
+// now, those that the parent has stay: a directory service that is down must
+// not change every page. Else the number is enough.
+func (s *scanner) nameOwners(row, old *catalog.Row) {
+	var err error
+	if row.Owner, err = s.owners.User(row.UID); err != nil && old != nil && old.UID == row.UID {
+		row.Owner = old.Owner
+	}
+	if row.Group, err = s.owners.Group(row.GID); err != nil && old != nil && old.GID == row.GID {
+		row.Group = old.Group
+	}
+	row.Owner, row.Group = clip(row.Owner), clip(row.Group)
+}
+
+// clip leaves out a name that is longer than a node can hold.
+func clip(name string) string {
+	if len(name) > catalog.MaxNameLen {
+		return ""
+	}
+	return name
+}
+
+// setStat sets what statx tells.
+func setStat(row *catalog.Row, st *walk.Stat) {
+	row.Type = typeOf(st.Mode)
+	row.Mode = uint16(st.Mode & 0o7777)
+	row.UID, row.GID = st.UID, st.GID
+	row.Mtime, row.Ctime = catalog.Time(st.Mtime), catalog.Time(st.Ctime)
+	row.HasBtime, row.Btime = st.HasBtime, catalog.Time(st.Btime)
+	row.Ino = st.Ino
+	row.Size = 0
+	switch row.Type {
+	case catalog.File:
+		row.Size = uint64(st.Size)
+	case catalog.CharDevice, catalog.BlockDevice:
+		row.Major, row.Minor = st.RdevMajor, st.RdevMinor
+	}
+}
+
+func typeOf(mode uint32) catalog.Type {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return catalog.Dir
+	case unix.S_IFLNK:
+		return catalog.Symlink
+	case unix.S_IFIFO:
+		return catalog.Fifo
+	case unix.S_IFSOCK:
+		return catalog.Socket
+	case unix.S_IFCHR:
+		return catalog.CharDevice
+	case unix.S_IFBLK:
+		return catalog.BlockDevice
+	}
+	return catalog.File // a regular file; or nothing is known, and it is unreadable
+}
+
+// oldRows are the rows of a directory in the parent, of which one is looked at.
+type oldRows struct {
+	rows *catalog.Listing // nil: none
+	row  catalog.Row
+	ok   bool
+}
+
+func (s *scanner) oldRows(ctx context.Context, dir *catalog.Node) (*oldRows, error) {
+	o := &oldRows{}
+	if dir == nil {
+		return o, nil
+	}
+	o.rows = s.parent.Tree.List(dir, "")
+	return o, o.next(ctx)
+}
+
+func (o *oldRows) next(ctx context.Context) (err error) {
+	o.row, o.ok, err = o.rows.Next(ctx)
+	if err != nil {
+		return fmt.Errorf("capture: the point before: %w", err)
+	}
+	return nil
+}
+
+// upTo passes over the rows before name, or all that are left if name is
+// empty, calling gone for each, and returns the row of that name or nil.
+func (o *oldRows) upTo(ctx context.Context, name string, gone func(*catalog.Row) error) (*catalog.Row, error) {
+	for o.ok && (name == "" || o.row.Name < name) {
+		row := o.row
+		if err := gone(&row); err != nil {
+			return nil, err
+		}
+		if err := o.next(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !o.ok || o.row.Name != name {
+		return nil, nil
+	}
+	row := o.row
+	return &row, o.next(ctx)
+}
