@@ -268,6 +268,9 @@ func (p *packer) seal(ctx context.Context) error {
 				return err
 			}
 			builder = nil
+			if err := p.run.table.finished(b.at.Pack); err != nil {
+				return err
+			}
 		}
 	}
 }

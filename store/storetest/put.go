@@ -250,7 +250,7 @@ func testConcurrent(t *testing.T, s store.Store) {
 					return nil
 				})
 				if err != nil || !found {
-					return fmt.Errorf("List: found %s: %t, %w", key, found, err)
+					return fmt.Errorf("list: found %s: %t, %w", key, found, err)
 				}
 				if i%2 == 0 {
 					if err := s.Delete(ctx, key); err != nil {
