@@ -248,7 +248,7 @@ var damages = []damage{
 		r.runs[0], r.blocks[0] = rawRun('o', "own"), rawBlock(0, 3, 4)
 	}, pack.ReasonRange},
 	{"an unknown codec", rawDir, func(r *raw) { r.blocks[0] = r.blocks[0][:26] + "\x02" }, pack.ReasonCodec},
-	{"a block of no bytes", rawDir, func(r *raw) { r.blocks[0] = r.blocks[0][:22] + le32(0) + "\x00" }, pack.ReasonLimit},
+	{"a block of no bytes", rawDir, func(r *raw) { r.blocks[0] = r.blocks[0][:22] + le32(0) + "\x00" }, pack.ReasonLength},
 	{"a block that is too large", rawDir, func(r *raw) {
 		r.blocks[0] = r.blocks[0][:18] + le32(16<<20+17) + le32(16<<20+1) + "\x00"
 	}, pack.ReasonLimit},

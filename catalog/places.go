@@ -100,27 +100,9 @@ func (p *Page) place(k uint32) (pack.Place, *flaw) {
 func (p *Page) block(i uint32) (pack.Block, *flaw) {
 	b, bad := p.blockRow(i)
 	if bad == nil {
-		bad = checkBlock(&b)
+		bad = flawOf(b.Check())
 	}
 	return b, bad
-}
-
-// checkBlock bounds what a reader has to fetch and decode for a place.
-func checkBlock(b *pack.Block) *flaw {
-	const tagLen = 16
-	raw := uint64(b.Plain) + tagLen
-	sealed := uint64(b.Sealed)
-	switch {
-	case b.Codec > pack.Zstd:
-		return flawf(pack.ReasonCodec, "a block of codec %d", b.Codec)
-	case b.Plain == 0 || b.Plain > pack.MaxBlock:
-		return flawf(pack.ReasonLimit, "a block of %d plain bytes, not 1 to %d", b.Plain, pack.MaxBlock)
-	case sealed <= tagLen, b.Codec == pack.Raw && sealed != raw, b.Codec == pack.Zstd && sealed >= raw:
-		return flawf(pack.ReasonLength, "a block of %d plain bytes, of codec %d, sealed in %d", b.Plain, b.Codec, sealed)
-	case b.Ordinal >= pack.MaxBlocks || b.Offset > pack.MaxPack || b.Offset+sealed > pack.MaxPack:
-		return flawf(pack.ReasonLimit, "block %d at %d of a pack", b.Ordinal, b.Offset)
-	}
-	return nil
 }
 
 func (p *Page) blockRow(i uint32) (pack.Block, *flaw) {
