@@ -21,6 +21,7 @@ type event struct {
 	step step
 	row  *catalog.Row
 	done <-chan struct{} // closed when the row is complete; nil if it is already
+	from *job            // another name of the same file, that the content is taken from
 	old  *catalog.Node   // what the parent has there, or nil
 	path string          // below the source, for messages
 }
@@ -28,10 +29,11 @@ type event struct {
 type step uint8
 
 const (
-	stepRow   step = iota // an entry that is no directory
-	stepEnter             // a directory: its entries follow
-	stepLeave             // the end of the directory entered last; row is its row
-	stepGone              // something the parent has, and the new tree has not
+	stepRow     step = iota // an entry that is no directory
+	stepEnter               // a directory: its entries follow
+	stepLeave               // the end of the directory entered last; row is its row
+	stepGone                // something the parent has, and the new tree has not
+	stepUnnamed             // an entry whose name is too long to be stored
 )
 
 // A builder makes pages of the scan's events. It is one goroutine: only lists
@@ -61,9 +63,6 @@ func (b *builder) build(ctx context.Context, events <-chan event) error {
 		select {
 		case e, ok := <-events:
 			if !ok {
-				if b.root == nil {
-					return context.Cause(ctx)
-				}
 				return nil
 			}
 			if err := b.step(ctx, e); err != nil {
@@ -83,15 +82,33 @@ func (b *builder) step(ctx context.Context, e event) error {
 		return b.leave(ctx, e)
 	case stepGone:
 		return dropTree(ctx, b.parent.Pages, b.parent.Tree, e.old, b.delta)
+	case stepUnnamed:
+		b.bad.add(e.path, "its name is too long", catalog.File)
+		return nil
 	}
-	if e.done != nil {
+	done := e.done
+	if e.from != nil {
+		done = e.from.done
+	}
+	if done != nil {
 		select {
-		case <-e.done:
+		case <-done:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+	if e.from != nil {
+		takeContent(e.row, e.from.row)
+	}
 	return b.add(e)
+}
+
+// takeContent makes row, another name of the file that from is of, the same
+// but for its name: they were one inode when from was read.
+func takeContent(row, from *catalog.Row) {
+	name, link, links := row.Name, row.Link, row.Links
+	*row = *from
+	row.Name, row.Link, row.Links = name, link, links
 }
 
 // add adds a complete row to the directory that is open.
@@ -237,7 +254,7 @@ func (b *builder) usage(ctx context.Context) (*catalog.UsagePager, error) {
 // builder's until that is done.
 type unreadable struct {
 	count uint64
-	files uint64 // of count, regular files
+	dirs  uint64 // of count, directories
 	list  []catalog.Unreadable
 }
 
@@ -246,8 +263,8 @@ const maxUnreadable = 1000
 
 func (u *unreadable) add(path, reason string, t catalog.Type) {
 	u.count++
-	if t == catalog.File {
-		u.files++
+	if t == catalog.Dir {
+		u.dirs++
 	}
 	if len(u.list) < maxUnreadable {
 		u.list = append(u.list, catalog.Unreadable{Path: path, Reason: reason})

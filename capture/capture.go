@@ -96,7 +96,7 @@ func (s *Source) skip(dir string, e *walk.Entry) bool {
 // A Parent is the point that a capture starts from: the newest of the source.
 type Parent struct {
 	Object string         // its object's name
-	Sum    [32]byte       // SHA-256 of its object
+	Sum    [32]byte       // SHA-256 of its object, for Request.Previous
 	Point  *catalog.Point // opened and verified
 	Tree   *catalog.Tree  // its tree
 	Pages  catalog.Pages  // where its pages come from
@@ -105,8 +105,9 @@ type Parent struct {
 // A Request is one capture.
 type Request struct {
 	Source   Source
-	Parent   *Parent // nil: everything is read
-	Sequence uint64  // of the point: above all of the source's
+	Parent   *Parent   // nil: everything is read
+	Previous *[32]byte // SHA-256 of the object of the source's newest point; nil: there is none, or it is not known
+	Sequence uint64    // of the point: above all of the source's
 
 	// Time is what the point is filed under, in whole seconds. Zero: when
 	// the capture begins. It is another for older history that is taken over.
@@ -177,6 +178,9 @@ func (c *Capturer) Capture(ctx context.Context, req Request) (*Result, error) {
 		if taken == nil || taken.parent {
 			req.Parent = nil
 		}
+		if taken != nil && taken.parent {
+			req.Previous = nil
+		}
 		if taken != nil {
 			for _, p := range taken.packs {
 				banned[p] = true
@@ -205,7 +209,7 @@ func (c *Capturer) lock() (unlock func(), err error) {
 // parentDamaged reports whether err says that the parent's pages cannot be
 // read, so that going on without them, reading everything, may do.
 func (c *Capturer) parentDamaged(err error, req Request) bool {
-	return req.Parent != nil && (errors.Is(err, pack.ErrDamaged) || errors.Is(err, store.ErrNotExist))
+	return req.Parent != nil && (errors.Is(err, pack.ErrDamaged) || errors.Is(err, chunk.ErrCorrupt))
 }
 
 func (c *Capturer) notice(object string, err error) {
@@ -222,6 +226,7 @@ type capturing struct {
 	run     *run
 	builder *builder
 	bad     *unreadable
+	reused  map[packKey]string // packs of earlier runs that chunks were found in, with their hosts
 }
 
 // attempt captures once.
@@ -239,45 +244,54 @@ func (c *Capturer) attempt(ctx context.Context, req Request, banned map[packKey]
 	}
 	defer links.Close()
 
-	g, gctx := errgroup.WithContext(ctx)
-	a.run, err = c.begin(gctx, g, &a.req)
+	readers, err := a.readers(x)
 	if err != nil {
 		return nil, err
 	}
+	g, gctx := errgroup.WithContext(ctx)
+	a.run, err = c.begin(gctx, g, &a.req)
+	if err != nil {
+		return nil, errors.Join(err, g.Wait())
+	}
 	defer a.run.close()
 	x.run = a.run.keys.ID
-	err = a.tree(gctx, g, x, links)
-	if waited := g.Wait(); waited != nil {
-		err = waited // the first failure, of which err may be a consequence
-	}
-	if err != nil {
+	a.tree(gctx, g, readers, links)
+	if err := g.Wait(); err != nil {
 		return nil, errors.Join(err, a.run.abandon(ctx))
 	}
+	a.reused = x.reused
 	return a.commit(ctx)
 }
 
-// tree starts everything that makes the tree, in g.
-func (a *capturing) tree(ctx context.Context, g *errgroup.Group, x *index, links *walk.Links) error {
+// readers makes the readers, without what the run gives them.
+func (a *capturing) readers(x *index) ([]*reader, error) {
 	table := chunk.NewTable(a.c.Key.Chunking())
 	params := chunk.Params{MeanLen: a.req.Source.MeanLen}
-	ids := chunk.NewKeys(a.c.Key.Group.Secret())
-	a.builder = &builder{run: a.run, keys: ids, parent: a.req.Parent, delta: newUsageDelta(), bad: a.bad}
-
-	jobs := make(chan *job, queuedFiles)
-	var first *reader
-	for range readers {
+	var all []*reader
+	for range readerCount {
 		s, err := chunk.NewSplitter(table, params, nil)
 		if err != nil {
-			return fmt.Errorf("capture: source %q: %w", a.req.Source.Name, err)
+			return nil, fmt.Errorf("capture: source %q: %w", a.req.Source.Name, err)
 		}
-		r := &reader{run: a.run, builder: a.builder, index: x, keys: ids, splitter: s}
-		if first == nil {
-			first = r
-		}
+		all = append(all, &reader{index: x, splitter: s})
+	}
+	return all, nil
+}
+
+// tree starts everything that makes the tree, in g.
+func (a *capturing) tree(ctx context.Context, g *errgroup.Group, readers []*reader, links *walk.Links) {
+	ids := chunk.NewKeys(a.c.Key.Group.Secret())
+	a.builder = &builder{run: a.run, keys: ids, parent: a.req.Parent, delta: newUsageDelta(), bad: a.bad}
+	jobs := make(chan *job, queuedFiles)
+	for _, r := range readers {
+		r.run, r.builder, r.keys = a.run, a.builder, ids
 		g.Go(func() error { return r.serve(ctx, jobs) })
 	}
 	events := make(chan event, queuedRows)
-	s := &scanner{c: a.c, run: a.run, progress: a.req.Progress, reader: first, parent: a.req.Parent, links: links, events: events, jobs: jobs}
+	s := &scanner{
+		c: a.c, run: a.run, progress: a.req.Progress, reader: readers[0], parent: a.req.Parent,
+		links: links, inodes: map[inode]*job{}, events: events, jobs: jobs,
+	}
 	if p := a.req.Parent; p != nil {
 		s.racy = p.Point.Instant
 		s.racy.Sec -= int64(racyWindow / time.Second)
@@ -293,5 +307,4 @@ func (a *capturing) tree(ctx context.Context, g *errgroup.Group, x *index, links
 		}
 		return a.run.finish(ctx)
 	})
-	return nil
 }

@@ -22,9 +22,9 @@ const (
 	// prune waits three times as long before it overlooks one.
 	maxIntentAge = 30 * 24 * time.Hour
 
-	// A point is complete if at most toleratedFiles, and one in
-	// toleratedShare, of its files could not be read whole: on a live tree
-	// some file always moves. A directory is never tolerated.
+	// A point is complete if of its entries at most toleratedFiles, and one in
+	// toleratedShare, could not be read whole: on a live tree some file always
+	// moves. A directory is never tolerated.
 	toleratedFiles = 10
 	toleratedShare = 1000
 )
@@ -38,7 +38,7 @@ func (a *capturing) commit(ctx context.Context) (*Result, error) {
 	p := a.point()
 	c := a.c
 	ring := catalog.CaptureKeyring(c.Key)
-	announced := c.Now()
+	announced := c.Now().Round(0) // by the wall clock, which goes on in suspend
 	intent, object, err := p.Seal(c.Rand, catalog.IntentArea, ring, a.run.keys, c.Key.Signing())
 	if err != nil {
 		return nil, fmt.Errorf("capture: seal the intent: %w", err)
@@ -49,7 +49,7 @@ func (a *capturing) commit(ctx context.Context) (*Result, error) {
 	if err := a.look(ctx); err != nil {
 		return nil, err
 	}
-	if age := c.Now().Sub(announced); age > maxIntentAge {
+	if age := c.Now().Round(0).Sub(announced); age > maxIntentAge {
 		return nil, fmt.Errorf("capture: the point was announced %v ago, too long to be sure that nothing of it was deleted; capture again", age.Round(time.Hour))
 	}
 	name, object, err := p.Seal(c.Rand, catalog.PointArea, ring, a.run.keys, c.Key.Signing())
@@ -91,8 +91,8 @@ func (a *capturing) point() *catalog.Point {
 		Version:         a.c.Version,
 		Root:            a.builder.rootPage, Usage: a.builder.usagePage,
 	}
-	if req.Parent != nil {
-		p.Fresh, p.Previous = false, req.Parent.Sum
+	if req.Previous != nil {
+		p.Fresh, p.Previous = false, *req.Previous
 	}
 	return p
 }
@@ -103,8 +103,8 @@ func timeOf(t time.Time) catalog.Time {
 
 // complete reports whether what could not be read is within the tolerance.
 func (a *capturing) complete() bool {
-	other := a.bad.count - a.bad.files
-	return other == 0 && a.bad.files <= toleratedFiles+uint64(a.req.Progress.Files.Load())/toleratedShare
+	others := a.bad.count - a.bad.dirs
+	return a.bad.dirs == 0 && others <= toleratedFiles+uint64(a.req.Progress.Files.Load())/toleratedShare
 }
 
 // look makes sure, after the intent and before the point, that nothing which
@@ -130,16 +130,14 @@ func (a *capturing) look(ctx context.Context) error {
 	)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(stats)
-	for _, d := range a.builder.delta.sorted() {
-		key := packKey{d.Run, d.N}
-		if d.Run == a.run.keys.ID || d.Refs <= 0 {
-			continue // of this run, and durable; or one that the parent vouches for
-		}
+	// What else the point names is of this run, and durable, or the parent
+	// vouches for it.
+	for key, host := range a.reused {
 		g.Go(func() error {
 			ok := !condemned[key]
 			if ok {
 				var err error
-				if ok, err = a.c.packExists(ctx, d); err != nil {
+				if ok, err = a.c.packExists(ctx, host, key); err != nil {
 					return err
 				}
 			}
@@ -160,10 +158,10 @@ func (a *capturing) look(ctx context.Context) error {
 	return nil
 }
 
-func (c *Capturer) packExists(ctx context.Context, d catalog.UsageDelta) (bool, error) {
-	name, err := pack.ObjectName(c.Key.Names(), d.Host, d.Run, d.N)
+func (c *Capturer) packExists(ctx context.Context, host string, p packKey) (bool, error) {
+	name, err := pack.ObjectName(c.Key.Names(), host, p.run, p.n)
 	if err != nil {
-		return false, fmt.Errorf("capture: pack %d of run %v: %w", d.N, d.Run, err)
+		return false, fmt.Errorf("capture: pack %d of run %v: %w", p.n, p.run, err)
 	}
 	_, err = c.Store.Stat(ctx, name)
 	if errors.Is(err, store.ErrNotExist) {
@@ -175,33 +173,33 @@ func (c *Capturer) packExists(ctx context.Context, d catalog.UsageDelta) (bool, 
 	return true, nil
 }
 
-// condemned returns the packs that a prune means to delete. It reads all of
-// condemned/: one that cannot be verified is an error, not nothing.
+// condemned returns the packs that a prune means to delete.
 func (c *Capturer) condemned(ctx context.Context) (map[packKey]bool, error) {
-	packs := map[packKey]bool{}
-	var names []string
-	err := c.Store.List(ctx, "condemned/", "", func(o store.Info) error {
-		names = append(names, o.Key)
-		return nil
-	})
+	roster := catalog.Roster{Objects: objects{c.Store}, Keys: catalog.CaptureKeyring(c.Key)}
+	lists, err := roster.ReadCondemned(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("capture: list condemned/: %w", err)
+		return nil, fmt.Errorf("capture: %w", err)
 	}
-	for _, name := range names {
-		object, err := store.ReadAll(ctx, c.Store, name, pack.Condemned.Limit())
-		if errors.Is(err, store.ErrNotExist) {
-			continue // that prune is over
-		}
-		if err != nil {
-			return nil, fmt.Errorf("capture: read %s: %w", name, err)
-		}
-		list, err := catalog.OpenCondemned(catalog.CaptureKeyring(c.Key), name, object)
-		if err != nil {
-			return nil, fmt.Errorf("capture: packs that are being deleted: %w; if no prune is running, delete that object", err)
-		}
+	packs := map[packKey]bool{}
+	for _, list := range lists {
 		for _, p := range list.Packs {
 			packs[packKey{p.Run, p.Number}] = true
 		}
 	}
 	return packs, nil
+}
+
+// objects makes a [catalog.Objects] of a store.
+type objects struct{ store store.Store }
+
+func (o objects) List(ctx context.Context, prefix, after string, fn func(string, int64, time.Time) error) error {
+	return o.store.List(ctx, prefix, after, func(i store.Info) error { return fn(i.Key, i.Size, i.Time) })
+}
+
+func (o objects) Get(ctx context.Context, name string, limit int64) ([]byte, error) {
+	b, err := store.ReadAll(ctx, o.store, name, limit)
+	if errors.Is(err, store.ErrNotExist) {
+		err = fmt.Errorf("%w (%w)", err, catalog.ErrNoObject)
+	}
+	return b, err
 }

@@ -53,6 +53,7 @@ type index struct {
 	spilling map[chunk.ID]ownPlace      // being written to a segment; read only; guarded by mu
 	claims   map[chunk.ID]chan struct{} // chunks being added; guarded by mu
 	segments []*segment                 // guarded by mu; each is immutable
+	reused   map[packKey]string         // packs of earlier runs that something was found in, with their hosts; guarded by mu
 }
 
 // ownPlace is a place in this run.
@@ -60,16 +61,16 @@ type ownPlace struct{ pack, ordinal, start, len uint32 }
 
 // place returns where id is, adding it by add if it is nowhere: once, however
 // many ask at the same time. The place is complete unless it is in this run.
-func (x *index) place(ctx context.Context, id chunk.ID, add func() (pack.Place, error)) (at pack.Place, added bool, err error) {
+func (x *index) place(ctx context.Context, id chunk.ID, length int, add func() (pack.Place, error)) (pack.Place, error) {
 	for {
-		at, ok, err := x.find(id)
+		at, ok, err := x.find(id, length)
 		if err != nil || ok {
-			return at, false, err
+			return at, err
 		}
 		x.mu.Lock()
 		claim := x.claims[id]
 		if claim == nil {
-			if _, ok := x.own[id]; ok {
+			if _, ok := x.ownPlace(id); ok {
 				x.mu.Unlock()
 				continue // it was added after find had looked
 			}
@@ -82,13 +83,22 @@ func (x *index) place(ctx context.Context, id chunk.ID, add func() (pack.Place, 
 		select {
 		case <-claim:
 		case <-ctx.Done():
-			return pack.Place{}, false, context.Cause(ctx)
+			return pack.Place{}, context.Cause(ctx)
 		}
 	}
 }
 
+// ownPlace looks id up among this run's chunks in memory. The caller holds mu.
+func (x *index) ownPlace(id chunk.ID) (ownPlace, bool) {
+	p, ok := x.own[id]
+	if !ok {
+		p, ok = x.spilling[id]
+	}
+	return p, ok
+}
+
 // addClaimed adds id, which the caller has claimed.
-func (x *index) addClaimed(id chunk.ID, add func() (pack.Place, error)) (pack.Place, bool, error) {
+func (x *index) addClaimed(id chunk.ID, add func() (pack.Place, error)) (pack.Place, error) {
 	at, err := add()
 	x.mu.Lock()
 	close(x.claims[id])
@@ -104,16 +114,14 @@ func (x *index) addClaimed(id chunk.ID, add func() (pack.Place, error)) (pack.Pl
 	if full {
 		err = x.spill()
 	}
-	return at, err == nil, err
+	return at, err
 }
 
-// find looks id up, first in memory.
-func (x *index) find(id chunk.ID) (pack.Place, bool, error) {
+// find looks a chunk up, first in memory. What the index says of another
+// length is not true, and passed over.
+func (x *index) find(id chunk.ID, length int) (pack.Place, bool, error) {
 	x.mu.Lock()
-	p, ok := x.own[id]
-	if !ok {
-		p, ok = x.spilling[id]
-	}
+	p, ok := x.ownPlace(id)
 	segments := x.segments
 	x.mu.Unlock()
 	if ok {
@@ -127,9 +135,16 @@ func (x *index) find(id chunk.ID) (pack.Place, bool, error) {
 		if err != nil {
 			return at, false, fmt.Errorf("capture: chunk %v: %w", id, err)
 		}
-		if ok && !x.banned[packKey{at.Run, at.Pack}] {
-			return at, true, nil
+		key := packKey{at.Run, at.Pack}
+		if !ok || int(at.Len) != length || x.banned[key] {
+			continue
 		}
+		if at.Run != x.run {
+			x.mu.Lock()
+			x.reused[key] = at.Host
+			x.mu.Unlock()
+		}
+		return at, true, nil
 	}
 	return pack.Place{}, false, nil
 }
@@ -189,7 +204,7 @@ func (x *index) close() {
 // openIndex brings the copy of index/ in the state directory up to date and
 // opens it.
 func (c *Capturer) openIndex(ctx context.Context) (_ *index, err error) {
-	x := &index{host: c.Key.Host, tempDir: c.TempDir, own: map[chunk.ID]ownPlace{}, claims: map[chunk.ID]chan struct{}{}}
+	x := &index{host: c.Key.Host, tempDir: c.TempDir, own: map[chunk.ID]ownPlace{}, claims: map[chunk.ID]chan struct{}{}, reused: map[packKey]string{}}
 	defer func() {
 		if err != nil {
 			x.close()
@@ -214,10 +229,33 @@ func (c *Capturer) openIndex(ctx context.Context) (_ *index, err error) {
 	if err := x.addObjects(ctx, c, dir, names); err != nil {
 		return nil, err
 	}
-	if len(x.segments) > mostSegments {
-		return x, x.merge(dir)
+	if len(x.segments) <= mostSegments {
+		return x, nil
 	}
-	return x, nil
+	err = x.merge(dir)
+	if !errors.Is(err, errSegment) {
+		return x, err
+	}
+	c.notice(dir, fmt.Errorf("capture: the copy of index/ is made again: %w", err))
+	if err := x.removeSegments(); err != nil {
+		return nil, err
+	}
+	if names, err = c.indexObjects(ctx); err != nil {
+		return nil, err
+	}
+	return x, x.addObjects(ctx, c, dir, names)
+}
+
+// removeSegments removes all that openSegments and addObjects opened.
+func (x *index) removeSegments() error {
+	for _, s := range x.segments {
+		s.close()
+		if err := os.Remove(s.path); err != nil {
+			return fmt.Errorf("capture: renew the local index: %w", err)
+		}
+	}
+	x.segments = nil
+	return nil
 }
 
 // indexObjects lists the index objects of the trust group: this host's, and
@@ -246,6 +284,15 @@ func (c *Capturer) indexObjects(ctx context.Context) (map[string]bool, error) {
 // openSegments opens the segments in dir, and removes those that are damaged or that
 // hold chunks of an index object that is no more.
 func (x *index) openSegments(dir string, names map[string]bool) error {
+	leftovers, err := filepath.Glob(filepath.Join(dir, unfinished+"*")) // of captures that were killed
+	if err != nil {
+		return err
+	}
+	for _, path := range leftovers {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("capture: renew the local index: %w", err)
+		}
+	}
 	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
 	if err != nil {
 		return err
@@ -376,11 +423,9 @@ func (x *index) merge(dir string) error {
 	if err != nil {
 		return fmt.Errorf("capture: merge the local index: %w", err)
 	}
-	for _, s := range x.segments {
-		s.close()
-		if err := os.Remove(s.path); err != nil {
-			return fmt.Errorf("capture: merge the local index: %w", err)
-		}
+	if err := x.removeSegments(); err != nil {
+		one.close()
+		return err
 	}
 	x.segments = []*segment{one}
 	return nil

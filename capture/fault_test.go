@@ -224,6 +224,7 @@ func TestMirror(t *testing.T) {
 		req := capture.Request{Source: capture.Source{Name: "app", Path: dir}, Parent: parent, Sequence: 1, Progress: progress}
 		if parent != nil {
 			req.Sequence = parent.Point.Sequence + 1
+			req.Previous = &parent.Sum
 		}
 		res, err := c.Capture(t.Context(), req)
 		if err != nil {

@@ -40,9 +40,9 @@ type packer struct {
 
 	turn  chan struct{} // a token: who has it may use the fields below
 	open  *block        // being filled, or nil
-	n     uint32        // number of the pack being filled; 0 with next 0: none yet
-	begun bool
-	next  uint32 // ordinal of the next block of pack n
+	n     uint32        // number of the pack being filled
+	begun bool          // there is one
+	next  uint32        // ordinal of the next block of pack n
 
 	filled *atomic.Int64 // bytes of pack n: as sealed, or for what is queued as plain
 	queue  chan *block
@@ -219,7 +219,7 @@ func (p *packer) flush(ctx context.Context, at pack.Block) error {
 	return p.close(ctx)
 }
 
-// finish closes the open block and the pack, and lets run return. No other
+// finish closes the open block and the pack, and lets seal return. No other
 // method may be called after it.
 func (p *packer) finish(ctx context.Context) error {
 	if err := p.lock(ctx); err != nil {
@@ -286,10 +286,8 @@ func (p *packer) sealBlock(builder *pack.Builder, b *block) error {
 			b.at.Ordinal, b.at.Pack, at.Ordinal, at.Pack)
 	}
 	b.filled.Add(int64(at.Sealed) - int64(at.Plain))
-	if p.kind == pack.TreePack && p.run.mirror != nil {
-		if err := p.run.mirror.save(at, b.codec, b.data); err != nil {
-			return err
-		}
+	if p.kind == pack.TreePack {
+		p.run.mirrorBlock(at, b)
 	}
 	p.run.table.sealed(at)
 	p.run.buffers.put(b.plain)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// readers is how many files are read at once.
-	readers = 4
+	// readerCount is how many files are read at once.
+	readerCount = 4
 
 	// queuedFiles is how many files wait, open, to be read.
 	queuedFiles = 64
@@ -36,8 +36,10 @@ type job struct {
 	row  *catalog.Row
 	old  *catalog.Node // what the parent has there, if that is a file
 	path string
-	size uint64 // as it was listed, for progress
 	done chan struct{}
+
+	size  uint64 // as it was listed
+	ctime catalog.Time
 }
 
 // A reader turns files into extents: it reads, splits and looks chunks up, and
@@ -225,7 +227,7 @@ func (r *reader) data(ctx context.Context, f *os.File, off, end int64) error {
 // chunk returns where a chunk is, adding it if nothing has it.
 func (r *reader) chunk(ctx context.Context, data []byte) (chunk.ID, pack.Place, error) {
 	id := r.keys.ChunkID(data)
-	at, _, err := r.index.place(ctx, id, func() (pack.Place, error) {
+	at, err := r.index.place(ctx, id, len(data), func() (pack.Place, error) {
 		return r.run.addChunk(ctx, id, data)
 	})
 	return id, at, err

@@ -73,6 +73,7 @@ func (r *repository) try(ctx context.Context, c *capture.Capturer, dir string, p
 	}
 	if r.parent != nil {
 		req.Sequence = r.parent.Point.Sequence + 1
+		req.Previous = &r.parent.Sum
 	}
 	res, err := c.Capture(ctx, req)
 	if err != nil {

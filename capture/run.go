@@ -36,7 +36,8 @@ type run struct {
 	rand   io.Reader
 	table  *blockTable
 	stats  *Progress
-	mirror *mirror // keeps the pages that are written; nil: nobody needs it
+	mirror *mirror // keeps the pages that are written; nil: nobody needs it, or it failed
+	notice func(object string, err error)
 	group  *errgroup.Group
 
 	large, small, tree *packer
@@ -59,7 +60,7 @@ func (c *Capturer) begin(ctx context.Context, g *errgroup.Group, req *Request) (
 		return nil, err
 	}
 	r := &run{
-		key: c.Key, keys: sealed, store: c.Store, table: table, stats: req.Progress, group: g, rand: c.Rand,
+		key: c.Key, keys: sealed, store: c.Store, table: table, stats: req.Progress, group: g, rand: c.Rand, notice: c.notice,
 		cores: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	if c.Mirror {
@@ -127,6 +128,18 @@ func (r *run) compress(b *block) {
 			r.buffers.put(out)
 		}
 	})
+}
+
+// mirrorBlock keeps a block of pages for the next capture. That is only for
+// speed: if it fails, the next one reads everything.
+func (r *run) mirrorBlock(at pack.Block, b *block) {
+	if r.mirror == nil {
+		return
+	}
+	if err := r.mirror.save(at, b.codec, b.data); err != nil {
+		r.notice("state directory", err)
+		r.mirror = nil
+	}
 }
 
 // resolve completes a block of this run that was known by its number only. One

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"tidemark/capture/walk"
 	"tidemark/catalog"
+	"tidemark/chunk"
 )
 
 // settableFlags are the inode flags (FS_XFLAG_*) that are a file's own and can
@@ -32,6 +32,7 @@ type scanner struct {
 	parent   *Parent
 	racy     catalog.Time // a ctime from here on proves nothing
 	links    *walk.Links
+	inodes   map[inode]*job // of files of several names
 	owners   walk.Owners
 
 	events chan<- event
@@ -39,9 +40,10 @@ type scanner struct {
 }
 
 // scan walks the source.
-func (s *scanner) scan(ctx context.Context, src Source) (err error) {
-	defer close(s.events)
-	defer close(s.jobs)
+//
+// The channels are closed only if that succeeds: an error ends those who read
+// them by their context.
+func (s *scanner) scan(ctx context.Context, src Source) error {
 	root, err := walk.Open(ctx, src.Path, walk.Config{
 		OneFilesystem: !src.CrossFilesystems,
 		TempDir:       s.c.TempDir,
@@ -59,7 +61,12 @@ func (s *scanner) scan(ctx context.Context, src Source) (err error) {
 		r := s.parent.Tree.Root()
 		old = &r
 	}
-	return s.directory(ctx, place{dir: root, self: root, entry: root.Self()}, old)
+	if err := s.directory(ctx, place{dir: root, self: root, entry: root.Self()}, old); err != nil {
+		return err
+	}
+	close(s.jobs)
+	close(s.events)
+	return nil
 }
 
 // place is where an entry is.
@@ -86,12 +93,13 @@ func (s *scanner) directory(ctx context.Context, at place, old *catalog.Row) err
 	if at.path == "" {
 		row.Name = ""
 	}
-	if err := s.metadata(ctx, at, row, old); err != nil {
-		return err
-	}
 	s.progress.Dirs.Add(1)
-	if row.Unreadable != "" {
+	var bad *fileError
+	if err := s.metadata(ctx, at, row, old); errors.As(err, &bad) {
+		row.Unreadable = reason(err)
 		return s.replace(ctx, at, row, old)
+	} else if err != nil {
+		return err
 	}
 	enter := event{step: stepEnter, path: at.path}
 	if old != nil && old.Type == catalog.Dir && old.Unreadable == "" {
@@ -149,6 +157,8 @@ func (s *scanner) entries(ctx context.Context, at place, old *catalog.Node) erro
 func (s *scanner) entry(ctx context.Context, at place, old *catalog.Row) error {
 	e := &at.entry
 	switch {
+	case len(e.Name) > catalog.MaxNameLen:
+		return s.send(ctx, event{step: stepUnnamed, path: at.path})
 	case e.Err != nil:
 		row := s.row(at, old)
 		row.Unreadable = reason(e.Err)
@@ -161,18 +171,29 @@ func (s *scanner) entry(ctx context.Context, at place, old *catalog.Row) error {
 		return s.file(ctx, at, old)
 	}
 	row := s.row(at, old)
-	if err := s.metadata(ctx, at, row, old); err != nil {
-		return err
+	err := s.metadata(ctx, at, row, old)
+	if err == nil && row.Type == catalog.Symlink {
+		row.Target, err = s.target(at, row, old)
 	}
-	if row.Type == catalog.Symlink && row.Unreadable == "" {
-		target, err := s.target(at, row, old)
-		if err != nil {
-			row.Unreadable = reason(err)
-		}
-		row.Target = target
+	var bad *fileError
+	switch {
+	case errors.Is(err, walk.ErrVanished):
+		return s.vanished(ctx, old)
+	case errors.As(err, &bad):
+		row.Unreadable = reason(err)
+	case err != nil:
+		return err
 	}
 	s.progress.Others.Add(1)
 	return s.replace(ctx, at, row, old)
+}
+
+// vanished is for a name that was gone before it could be looked at: the tree
+// is as if it had never been there. A file that there was content to read of
+// is not passed over so: see file.
+func (s *scanner) vanished(ctx context.Context, old *catalog.Row) error {
+	s.progress.Vanished.Add(1)
+	return s.gone(ctx, old)
 }
 
 // replace sends a row, complete, that takes the place of old.
@@ -197,13 +218,12 @@ func (s *scanner) child(ctx context.Context, at place, old *catalog.Row) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if errors.Is(err, walk.ErrVanished) {
-		s.progress.Vanished.Add(1)
-		return s.gone(ctx, old)
-	}
 	if err == nil {
 		defer d.Close()
 		err = d.Err()
+	}
+	if errors.Is(err, walk.ErrVanished) {
+		return s.vanished(ctx, old)
 	}
 	if err != nil {
 		row := s.row(at, old)
@@ -228,23 +248,28 @@ func (s *scanner) file(ctx context.Context, at place, old *catalog.Row) error {
 		s.progress.Bytes.Add(int64(row.Size))
 		return s.send(ctx, event{step: stepRow, row: row, path: at.path})
 	}
-	if err := s.metadata(ctx, at, row, nil); err != nil {
+	if s.sameInode(at, row) {
+		if err := s.gone(ctx, old); err != nil {
+			return err
+		}
+		return s.send(ctx, event{step: stepRow, row: row, from: s.inodes[inodeOf(at)], path: at.path})
+	}
+	var bad *fileError
+	if err := s.metadata(ctx, at, row, nil); errors.As(err, &bad) {
+		row.Unreadable = reason(err)
+		return s.replace(ctx, at, row, old)
+	} else if err != nil {
 		return err
 	}
-	var f *os.File
-	var err error
-	if row.Unreadable == "" {
-		if f, err = at.dir.OpenFile(at.entry); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			row.Unreadable = reason(err)
-		}
+	f, err := at.dir.OpenFile(at.entry)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if row.Unreadable != "" {
+	if err != nil {
+		row.Unreadable = reason(err)
 		return s.replace(ctx, at, row, old)
 	}
-	j := &job{file: f, row: row, path: at.path, done: make(chan struct{}), size: row.Size}
+	j := &job{file: f, row: row, path: at.path, done: make(chan struct{}), size: row.Size, ctime: row.Ctime}
 	if old != nil && old.Type == catalog.File {
 		j.old = &old.Node
 	} else if err := s.gone(ctx, old); err != nil {
@@ -257,7 +282,35 @@ func (s *scanner) file(ctx context.Context, at place, old *catalog.Row) error {
 		_ = f.Close()
 		return context.Cause(ctx)
 	}
+	s.remember(at, j)
 	return s.send(ctx, event{step: stepRow, row: row, done: j.done, path: at.path})
+}
+
+// rememberedInodes is how many files of several names are remembered, so that
+// their other names need no reading.
+const rememberedInodes = 4096
+
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(at place) inode { return inode{at.entry.Stat.Dev, at.entry.Stat.Ino} }
+
+// remember keeps what is read of a file of several names. A long file is read
+// again for each: its list of pages counts once for each name.
+func (s *scanner) remember(at place, j *job) {
+	if at.entry.Stat.Nlink < 2 || at.entry.Stat.Size > catalog.MaxNodeExtents*chunk.MinMeanLen {
+		return
+	}
+	if len(s.inodes) >= rememberedInodes {
+		clear(s.inodes)
+	}
+	s.inodes[inodeOf(at)] = j
+}
+
+// sameInode reports whether row is of a file that another name of is being
+// read, and did not change since.
+func (s *scanner) sameInode(at place, row *catalog.Row) bool {
+	j := s.inodes[inodeOf(at)]
+	return j != nil && row.Links > 0 && j.ctime == row.Ctime && j.size == row.Size
 }
 
 // unchanged reports whether old is still what row's statx tells of: then
@@ -275,7 +328,7 @@ func takeMetadata(row, old *catalog.Row) {
 }
 
 // metadata fills in xattrs, and the flags of directories: from old if nothing
-// of the inode changed.
+// of the inode changed. The error is a [fileError] if it is the entry's.
 func (s *scanner) metadata(ctx context.Context, at place, row, old *catalog.Row) error {
 	if s.unchanged(row, old) {
 		takeMetadata(row, old)
@@ -284,8 +337,7 @@ func (s *scanner) metadata(ctx context.Context, at place, row, old *catalog.Row)
 	if row.Type == catalog.Dir && at.self != nil {
 		flags, ok, err := at.self.Flags()
 		if err != nil {
-			row.Unreadable = reason(err)
-			return nil
+			return &fileError{err}
 		}
 		if ok {
 			row.Xflags, row.Project = flags.X&settableFlags, flags.Project
@@ -296,8 +348,19 @@ func (s *scanner) metadata(ctx context.Context, at place, row, old *catalog.Row)
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		row.Unreadable = reason(err)
-		return nil
+		return &fileError{err}
+	}
+	if len(attrs) > catalog.MaxXattrCount {
+		return &fileError{errXattrs}
+	}
+	inline := 0
+	for _, a := range attrs {
+		if len(a.Value) <= catalog.MaxInlineXattr {
+			inline += len(a.Name) + len(a.Value)
+		}
+	}
+	if inline > maxXattrsLen {
+		return &fileError{errXattrs}
 	}
 	for _, a := range attrs {
 		x := catalog.Xattr{Name: a.Name, Value: a.Value}
@@ -313,11 +376,21 @@ func (s *scanner) metadata(ctx context.Context, at place, row, old *catalog.Row)
 	return nil
 }
 
+// maxXattrsLen bounds the xattrs that are kept in a node, in bytes: with the
+// rest of it they must fit into a row.
+const maxXattrsLen = 768 << 10
+
+var errXattrs = errors.New("more extended attributes than a repository can hold")
+
 func (s *scanner) target(at place, row, old *catalog.Row) (string, error) {
 	if s.unchanged(row, old) {
 		return old.Target, nil
 	}
-	return at.dir.Readlink(at.entry)
+	target, err := at.dir.Readlink(at.entry)
+	if err != nil {
+		return "", &fileError{err}
+	}
+	return target, nil
 }
 
 // linked gives a file of several names the token of its group: the one that

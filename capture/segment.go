@@ -43,7 +43,7 @@ type footer struct {
 type segmentRun struct{ Host, Run string }
 
 const (
-	entryLen   = 32 + 2 + 4 + 4 + 8 + 4 + 4 + 1 + 4 + 4 + 4
+	entryLen   = 32 + 4 + 4 + 4 + 8 + 4 + 4 + 1 + 4 + 4 + 4
 	fenceEvery = 64
 
 	// maxFooter bounds the footer, in bytes: a million index objects and runs.
@@ -66,7 +66,7 @@ type entry struct {
 func writeSegment(f *os.File, objects []string, entries func(yield func(entry) error) error) error {
 	w := bufio.NewWriterSize(f, 1<<20)
 	foot := footer{Objects: objects}
-	runs := map[segmentRun]uint16{}
+	runs := map[segmentRun]uint32{}
 	var last chunk.ID
 	first := true
 	var b []byte
@@ -78,10 +78,7 @@ func writeSegment(f *os.File, objects []string, entries func(yield func(entry) e
 		run := segmentRun{e.at.Host, e.at.Run.String()}
 		i, ok := runs[run]
 		if !ok {
-			if len(foot.Runs) > 1<<16-1 {
-				return errors.New("too many runs in one segment")
-			}
-			i = uint16(len(foot.Runs))
+			i = uint32(len(foot.Runs))
 			runs[run] = i
 			foot.Runs = append(foot.Runs, run)
 		}
@@ -102,11 +99,11 @@ func writeSegment(f *os.File, objects []string, entries func(yield func(entry) e
 	return w.Flush()
 }
 
-func appendEntry(b []byte, e entry, run uint16) []byte {
+func appendEntry(b []byte, e entry, run uint32) []byte {
 	le := binary.LittleEndian
 	start := len(b)
 	b = append(b, e.id[:]...)
-	b = le.AppendUint16(b, run)
+	b = le.AppendUint32(b, run)
 	b = le.AppendUint32(b, e.at.Pack)
 	b = le.AppendUint32(b, e.at.Ordinal)
 	b = le.AppendUint64(b, e.at.Offset)
@@ -124,7 +121,7 @@ func (s *segment) entry(b []byte) (entry, error) {
 	if crc32.Checksum(b[:entryLen-4], castagnoli) != le.Uint32(b[entryLen-4:]) {
 		return entry{}, errSegment
 	}
-	i := int(le.Uint16(b[32:]))
+	i := int(le.Uint32(b[32:]))
 	if i >= len(s.Runs) {
 		return entry{}, errSegment
 	}
@@ -134,10 +131,10 @@ func (s *segment) entry(b []byte) (entry, error) {
 	}
 	e := entry{id: chunk.ID(b[:32])}
 	e.at.Block = pack.Block{
-		Host: s.Runs[i].Host, Run: run, Pack: le.Uint32(b[34:]), Ordinal: le.Uint32(b[38:]),
-		Offset: le.Uint64(b[42:]), Sealed: le.Uint32(b[50:]), Plain: le.Uint32(b[54:]), Codec: b[58],
+		Host: s.Runs[i].Host, Run: run, Pack: le.Uint32(b[36:]), Ordinal: le.Uint32(b[40:]),
+		Offset: le.Uint64(b[44:]), Sealed: le.Uint32(b[52:]), Plain: le.Uint32(b[56:]), Codec: b[60],
 	}
-	e.at.Start, e.at.Len = le.Uint32(b[59:]), le.Uint32(b[63:])
+	e.at.Start, e.at.Len = le.Uint32(b[61:]), le.Uint32(b[65:])
 	return e, nil
 }
 
@@ -265,11 +262,11 @@ func mergeSegments(segments []*segment) func(yield func(entry) error) error {
 // createSegment writes a segment to a new file in dir, durable and complete
 // under its name or not there at all, and opens it.
 func createSegment(dir string, objects []string, entries func(yield func(entry) error) error) (*segment, error) {
-	f, err := os.CreateTemp(dir, "new-*")
+	f, err := os.CreateTemp(dir, unfinished+"*")
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, filepath.Base(f.Name())[len("new-"):]+segmentSuffix)
+	path := filepath.Join(dir, filepath.Base(f.Name())[len(unfinished):]+segmentSuffix)
 	err = writeSegment(f, objects, entries)
 	if err == nil {
 		err = f.Sync()
@@ -285,4 +282,9 @@ func createSegment(dir string, objects []string, entries func(yield func(entry) 
 	return openSegment(f, path)
 }
 
-const segmentSuffix = ".segment"
+// What the files of segments are called: one that is being written, and one
+// that is whole.
+const (
+	unfinished    = "new-"
+	segmentSuffix = ".segment"
+)

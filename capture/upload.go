@@ -33,7 +33,6 @@ type uploader struct {
 	pending []pack.IndexPack // data packs that are durable and in no index; guarded by mu
 	number  uint32           // of the next index object; guarded by mu
 	indexed time.Time        // when the last index object was written; guarded by mu
-	written []uint32         // numbers of the packs that are durable; guarded by mu
 }
 
 // newBuilder begins pack n.
@@ -78,7 +77,6 @@ func (u *uploader) put(ctx context.Context, kind pack.Kind, n uint32, b *pack.Bu
 		}
 		u.mu.Lock()
 		u.free = append(u.free, object)
-		u.written = append(u.written, n)
 		u.mu.Unlock()
 		if kind != pack.DataPack {
 			return nil
@@ -114,7 +112,13 @@ func (u *uploader) index(ctx context.Context, p *pack.IndexPack) error {
 	if err != nil {
 		return fmt.Errorf("capture: seal index %d: %w", n, err)
 	}
-	return r.putObject(ctx, name, object)
+	if err := r.putObject(ctx, name, object); err != nil {
+		u.mu.Lock()
+		u.pending = append(u.pending, batch...) // for another index object
+		u.mu.Unlock()
+		return err
+	}
+	return nil
 }
 
 // putObject stores an object and counts it.
