@@ -141,7 +141,7 @@ func (e *errTaken) Error() string {
 	return fmt.Sprintf("capture: %d packs that the point needs were deleted meanwhile", len(e.packs))
 }
 
-// Capture makes one point of a source. When it returns an error there is none,
+// Capture makes one point of a source, under Lock. When it returns an error there is none,
 // but for a failure of the store's answer to the last write: then there may be
 // one, and it is whole.
 func (c *Capturer) Capture(ctx context.Context, req Request) (*Result, error) {
@@ -158,11 +158,6 @@ func (c *Capturer) Capture(ctx context.Context, req Request) (*Result, error) {
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("capture: state directory: %w", err)
 	}
-	unlock, err := c.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
 	banned, err := c.condemned(ctx)
 	if err != nil {
 		return nil, err
@@ -189,9 +184,13 @@ func (c *Capturer) Capture(ctx context.Context, req Request) (*Result, error) {
 	}
 }
 
-// lock keeps other captures of this host out of the state directory until
-// unlock. It ends with the process, however that ends.
-func (c *Capturer) lock() (unlock func(), err error) {
+// Lock keeps other captures of this host out until unlock: whoever captures
+// holds it, from before it looks which point is the newest. It ends with the
+// process, however that ends.
+func (c *Capturer) Lock() (unlock func(), err error) {
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("capture: state directory: %w", err)
+	}
 	f, err := os.OpenFile(filepath.Join(c.StateDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("capture: state directory: %w", err)

@@ -187,7 +187,18 @@ func (r *repository) writer(ctx context.Context) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.host = catalog.Host{Name: key.Host, Segment: segment, Group: key.Group.Name, Keys: append(w.host.Keys, key.Signing().Public())}
+	w.host = catalog.Host{Name: key.Host, Segment: segment, Group: key.Group.Name}
+	hosts := []catalog.Host{}
+	if r.secret != nil {
+		if hosts, _, err = r.hosts(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, h := range hosts {
+		if h.Name == key.Host {
+			w.host = h // with all its keys: its points may be signed by an older one
+		}
+	}
 	if err := os.MkdirAll(r.stateDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
@@ -213,18 +224,23 @@ func (w *writer) close() {
 // capture captures one source and says what came of it.
 func (w *writer) capture(ctx context.Context, src namedSource, label string, at time.Time) (unreadable uint64, err error) {
 	s := w.r.s
-	parent, sequence, err := w.parent(ctx, src.name)
+	unlock, err := w.capturer.Lock()
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	before, err := w.before(ctx, src.name)
 	if err != nil {
 		return 0, err
 	}
 	var progress capture.Progress
-	stop := s.progress("capture "+src.name, captured(&progress, parent))
+	stop := s.progress("capture "+src.name, captured(&progress, before.parent))
 	res, err := w.capturer.Capture(ctx, capture.Request{
 		Source: capture.Source{
 			Name: src.name, Path: string(src.Path), Exclude: src.Exclude,
 			CrossFilesystems: !src.OneFilesystem, MeanLen: int(src.ChunkMean),
 		},
-		Parent: parent, Sequence: sequence, Time: at, Label: label, Progress: &progress,
+		Parent: before.parent, Previous: before.sum, Sequence: before.sequence + 1, Time: at, Label: label, Progress: &progress,
 	})
 	stop()
 	if err != nil {
@@ -248,50 +264,82 @@ func captured(progress *capture.Progress, parent *capture.Parent) func() amount 
 	}
 }
 
-// parent returns the newest point of a source, to start from, and the sequence
-// of the next. Without one that can be used everything is read.
-func (w *writer) parent(ctx context.Context, source string) (*capture.Parent, uint64, error) {
+// before is what there is of a source already.
+type before struct {
+	sequence uint64          // the highest of its points
+	parent   *capture.Parent // the newest that can be started from; nil: everything is read
+	sum      *[32]byte       // SHA-256 of the object of the newest point, if that is parent
+}
+
+// before finds out what there is of a source.
+func (w *writer) before(ctx context.Context, source string) (before, error) {
 	entries, notices, err := w.r.roster().ReadPoints(ctx, w.host)
 	if err != nil {
-		return nil, 0, err
+		return before{}, err
 	}
 	w.r.say(notices)
 	entries = slices.DeleteFunc(entries, func(e catalog.Entry) bool { return e.Source != source })
-	sequence := uint64(1)
-	if n := len(entries); n > 0 {
-		sequence = entries[n-1].Name.Sequence + 1
-	}
 	if w.r.secret == nil {
-		parent := w.capturer.Remembered(source)
-		if parent != nil && !slices.ContainsFunc(entries, func(e catalog.Entry) bool { return e.Object == parent.Object }) {
-			parent = nil // it was pruned, or the state is another repository's
-		}
-		return parent, sequence, nil
+		return w.remembered(source, entries), nil
 	}
-	hosts, _, err := w.r.hosts(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	host := w.host
-	for _, h := range hosts {
-		if h.Name == host.Name {
-			host = h
-		}
-	}
+	var b before
 	for _, e := range slices.Backward(entries) {
-		p, err := w.r.roster().OpenPoint(ctx, host, e)
+		p, err := w.r.roster().OpenPoint(ctx, w.host, e)
+		if ctx.Err() != nil {
+			return before{}, ctx.Err()
+		}
 		if err == nil {
 			var tree *catalog.Tree
 			if tree, err = catalog.OpenTree(w.fetcher, p.Root); err == nil {
-				return &capture.Parent{Object: p.Object, Sum: p.Sum, Point: &p.Point, Tree: tree, Pages: w.fetcher}, sequence, nil
+				b.parent = &capture.Parent{Object: p.Object, Sum: p.Sum, Point: &p.Point, Tree: tree, Pages: w.fetcher}
 			}
 		}
-		if ctx.Err() != nil {
-			return nil, 0, ctx.Err()
+		if err != nil {
+			w.r.s.p.warn("%s cannot be started from: %v", e.Object, err)
 		}
-		w.r.s.p.warn("%s cannot be started from: %v", e.Object, err)
+		if b.sequence == 0 && !errors.Is(err, catalog.ErrForged) { // anybody can make names
+			b.sequence = e.Name.Sequence
+			if b.parent != nil {
+				b.sum = &b.parent.Sum
+			}
+		}
+		if b.parent != nil {
+			break
+		}
 	}
-	return nil, sequence, nil
+	return b, nil
+}
+
+// sequenceSlack is how far the numbers of points may have gone on without this
+// host's memory of it, for a host that cannot verify them. Beyond it they are
+// not believed: anybody who can write can make names.
+const sequenceSlack = 1_000_000
+
+// remembered is before for who cannot open points: the state directory has the
+// newest, or the names alone have to do.
+func (w *writer) remembered(source string, entries []catalog.Entry) before {
+	var b before
+	parent := w.capturer.Remembered(source)
+	if parent != nil {
+		b.sequence = parent.Point.Sequence
+	}
+	newest := ""
+	for _, e := range entries {
+		if e.Name.Sequence >= b.sequence && e.Name.Sequence <= b.sequence+sequenceSlack {
+			b.sequence, newest = e.Name.Sequence, e.Object
+		}
+	}
+	switch {
+	case parent == nil:
+	case !slices.ContainsFunc(entries, func(e catalog.Entry) bool { return e.Object == parent.Object }):
+		w.r.s.p.warn("%s: the point that this host remembers, of %v, is not in the repository any more; everything is read", source, parent.Point.Time)
+	default:
+		b.parent = parent
+		if newest == parent.Object {
+			b.sum = &parent.Sum
+		}
+	}
+	return b
 }
 
 // report prints what a capture did.

@@ -229,21 +229,23 @@ func captureOnlyKey(c *cli.Context, s *settings) error {
 		return err
 	}
 	defer r.close()
-	key, err := r.captureKey(c.Context, host, c.String("group"))
-	if err != nil {
-		return err
-	}
-	text := key.Encode()
 	file := c.String("output")
 	if file == "" {
-		_, err := s.p.out.Write(text)
+		key, err := r.captureKey(c.Context, host, c.String("group"))
+		if err == nil {
+			_, err = s.p.out.Write(key.Encode())
+		}
 		return err
 	}
+	// The file first: a key that cannot be written down must not be enrolled.
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("capture-only key: %w", err)
 	}
-	_, err = f.Write(text)
+	key, err := r.captureKey(c.Context, host, c.String("group"))
+	if err == nil {
+		_, err = f.Write(key.Encode())
+	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		_ = os.Remove(file)
 		return fmt.Errorf("capture-only key: %w", err)

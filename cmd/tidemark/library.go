@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,10 +47,10 @@ func (r *repository) library(ctx context.Context, want string) (*library, error)
 
 // A shelf is the points of one host, arranged. It is safe for concurrent use.
 type shelf struct {
-	r    *repository
-	host catalog.Host
+	r *repository
 
 	mu      sync.Mutex
+	host    catalog.Host               // guarded by mu
 	entries []catalog.Entry            // guarded by mu
 	marks   catalog.Marks              // guarded by mu
 	weighed time.Time                  // when the marks were read; guarded by mu
@@ -74,10 +75,29 @@ func (l *library) shelf(ctx context.Context, h catalog.Host) (*shelf, error) {
 	return sh, sh.refresh(ctx)
 }
 
+// setHost says what the host's enrolments are now. A point that was not signed
+// by a key known then may be now.
+func (sh *shelf) setHost(h catalog.Host) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if slices.EqualFunc(h.Keys, sh.host.Keys, func(a, b ed25519.PublicKey) bool { return a.Equal(b) }) {
+		return
+	}
+	sh.host = h
+	clear(sh.forged)
+	clear(sh.opened)
+}
+
+func (sh *shelf) hostNow() catalog.Host {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.host
+}
+
 // refresh reads again what there is, and arranges it if that has changed.
 func (sh *shelf) refresh(ctx context.Context) error {
-	roster := sh.r.roster()
-	entries, notices, err := roster.ReadPoints(ctx, sh.host)
+	roster, host := sh.r.roster(), sh.hostNow()
+	entries, notices, err := roster.ReadPoints(ctx, host)
 	if err != nil {
 		return fmt.Errorf("repository %s: %w", quoteName(sh.r.name), err)
 	}
@@ -93,7 +113,7 @@ func (sh *shelf) refresh(ctx context.Context) error {
 	}
 	var marks catalog.Marks
 	if stale {
-		list, notices, err := roster.ReadMarks(ctx, sh.host)
+		list, notices, err := roster.ReadMarks(ctx, host)
 		if err != nil {
 			return fmt.Errorf("repository %s: %w", quoteName(sh.r.name), err)
 		}
@@ -134,12 +154,16 @@ func (sh *shelf) readTitles(ctx context.Context, entries []catalog.Entry) ([]cat
 	if len(unknown) == 0 {
 		return entries, nil
 	}
-	opened, notices, err := sh.r.roster().OpenPoints(ctx, sh.host, unknown)
+	opened, notices, err := sh.r.roster().OpenPoints(ctx, sh.hostNow(), unknown)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range notices {
-		sh.notShown(n.Object, n.Err)
+		if errors.Is(n.Err, catalog.ErrForged) || errors.Is(n.Err, catalog.ErrNoObject) {
+			sh.notShown(n.Object, n.Err)
+		} else {
+			sh.r.say([]catalog.Notice{n}) // it stays where it is, and reading it is an error
+		}
 	}
 	return catalog.Believe(entries, opened, notices), nil
 }
@@ -200,14 +224,14 @@ func (sh *shelf) byTime() []catalog.Entry {
 // wraps fusefs.ErrNotShown.
 func (sh *shelf) open(ctx context.Context, object string) (*catalog.Opened, error) {
 	sh.mu.Lock()
-	found := sh.opened[object]
+	found, host := sh.opened[object], sh.host
 	set := sh.setOf(object)
 	sh.mu.Unlock()
 	if found != nil {
 		return found, nil
 	}
 	for _, e := range set {
-		opened, err := sh.r.roster().OpenPoint(ctx, sh.host, e)
+		opened, err := sh.r.roster().OpenPoint(ctx, host, e)
 		if errors.Is(err, catalog.ErrForged) || errors.Is(err, catalog.ErrNoObject) {
 			sh.notShown(e.Object, err)
 			return nil, fmt.Errorf("%s: %w", e.Object, fusefs.ErrNotShown)
@@ -280,8 +304,8 @@ func (sh *shelf) exactPath(l *library, e catalog.Entry) string {
 		view = "incomplete/"
 	}
 	path := view + catalog.SecondOf(e.Name.Time, sh.r.s.zone).Name + "/" + e.Source
-	if sh.host.Name != l.top.Name {
-		path = "hosts/" + sh.host.Name + "/" + path
+	if host := sh.hostNow(); host.Name != l.top.Name {
+		path = "hosts/" + host.Name + "/" + path
 	}
 	return path
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -73,14 +72,9 @@ func list(c *cli.Context, s *settings) error {
 type lister struct {
 	s          *settings
 	long, deep bool
-	table      *tabwriter.Writer // with long
 }
 
 func (l *lister) list(ctx context.Context, got *found) error {
-	if l.long {
-		l.table = tabwriter.NewWriter(l.s.p.out, 0, 0, 1, ' ', 0)
-		defer l.table.Flush()
-	}
 	if got.point == nil {
 		for _, name := range got.names {
 			if err := l.directory(strings.TrimPrefix(got.path+"/"+name, "/"), name); err != nil {
@@ -154,7 +148,7 @@ func (l *lister) node(path, shown string, n *catalog.Node) error {
 	if n.Type == catalog.CharDevice || n.Type == catalog.BlockDevice {
 		size = fmt.Sprintf("%d,%d", n.Major, n.Minor)
 	}
-	_, err := fmt.Fprintf(l.table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", modeString(n), max(n.Links, 1),
+	_, err := fmt.Fprintf(p.out, "%s %2d %-8s %-8s %10s %s %s\n", modeString(n), max(n.Links, 1),
 		ownerName(n.Owner, n.UID), ownerName(n.Group, n.GID), size,
 		nodeTime(n.Mtime).In(l.s.zone).Format("2006-01-02 15:04:05"), name)
 	return err

@@ -23,7 +23,12 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		os.Exit(runProcess(childCommands))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := shipped.remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func childCommands(p *program) []*cli.Command {

@@ -195,6 +195,11 @@ func (w *world) refreshOnce(ctx context.Context, hosts bool) error {
 			l.top = w.library.top // another would be other directories under the same names
 		}
 		w.library = l
+		for _, h := range l.hosts {
+			if sh := w.shelves[h.Name]; sh != nil {
+				sh.setHost(h)
+			}
+		}
 		w.mu.Unlock()
 	}
 	w.mu.Lock()
@@ -203,12 +208,11 @@ func (w *world) refreshOnce(ctx context.Context, hosts bool) error {
 		shelves = append(shelves, sh)
 	}
 	w.mu.Unlock()
+	var errs []error
 	for _, sh := range shelves {
-		if err := sh.refresh(ctx); err != nil {
-			return err
-		}
+		errs = append(errs, sh.refresh(ctx))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Hosts implements [fusefs.World].

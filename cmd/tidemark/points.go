@@ -48,19 +48,26 @@ func listPoints(c *cli.Context, s *settings) error {
 		hosts = l.hosts
 	}
 	w := tabwriter.NewWriter(s.p.out, 0, 0, 2, ' ', 0)
+	bad := 0
 	for _, h := range hosts {
-		if err := l.listHost(c.Context, w, h, c.Args().Slice()); err != nil {
+		n, err := l.listHost(c.Context, w, h, c.Args().Slice())
+		if err != nil {
 			return err
 		}
+		bad += n
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || bad == 0 {
+		return err
+	}
+	return coded{exitPartial, fmt.Errorf("%s points could not be opened", formatCount(int64(bad)))}
 }
 
-// listHost lists the points of one host. Each is opened: one that is forged is no point.
-func (l *library) listHost(ctx context.Context, w *tabwriter.Writer, h catalog.Host, sources []string) error {
+// listHost lists the points of one host, and returns how many could not be
+// opened. Each is: one that is forged is no point.
+func (l *library) listHost(ctx context.Context, w *tabwriter.Writer, h catalog.Host, sources []string) (bad int, err error) {
 	shelf, err := l.shelf(ctx, h)
 	if err != nil {
-		return err
+		return bad, err
 	}
 	s := l.r.s
 	for _, e := range shelf.byTime() {
@@ -69,10 +76,11 @@ func (l *library) listHost(ctx context.Context, w *tabwriter.Writer, h catalog.H
 		}
 		p, err := l.r.roster().OpenPoint(ctx, h, e)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return bad, ctx.Err()
 		}
 		if err != nil {
 			s.p.warn("%s: %v", e.Object, err)
+			bad++
 			continue
 		}
 		row := pointRow(h, p)
@@ -88,10 +96,10 @@ func (l *library) listHost(ctx context.Context, w *tabwriter.Writer, h catalog.H
 				formatCount(int64(row.Files)), formatBytes(int64(row.Bytes)), cleanLine(p.Title), state)
 		}
 		if err != nil {
-			return err
+			return bad, err
 		}
 	}
-	return nil
+	return bad, nil
 }
 
 // pointJSON is a point as "points --json" prints it.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,9 @@ type repository struct {
 	store store.Store
 	close func() error
 	id    keys.RepositoryID
+
+	mu   sync.Mutex
+	said map[string]bool // notices; guarded by mu
 
 	groups atomic.Pointer[[]string] // the trust groups of the hosts, once they were read
 
@@ -49,7 +53,7 @@ func (s *settings) openStore(ctx context.Context, use catalog.Use) (*repository,
 		return nil, noAccess(hint{fmt.Errorf("repository %s: %w", quoteName(name), err),
 			"tidemark init -r " + quoteName(name) + ", if it is to be a new one; else look whether its disk is mounted"})
 	}
-	r := &repository{s: s, name: name, store: dir, close: dir.Close}
+	r := &repository{s: s, name: name, store: dir, close: dir.Close, said: map[string]bool{}}
 	if err := r.identify(ctx, use); err != nil {
 		_ = dir.Close()
 		return nil, err
@@ -289,10 +293,15 @@ func (r *repository) stateDir() string {
 	return filepath.Join(r.s.stateDir, r.id.String())
 }
 
-// say prints notices of objects that were passed over.
+// say prints notices of objects that were passed over, each once.
 func (r *repository) say(notices []catalog.Notice) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, n := range notices {
-		r.s.p.warn("%v", n)
+		if text := n.String(); !r.said[text] {
+			r.said[text] = true
+			r.s.p.warn("%s", text)
+		}
 	}
 }
 

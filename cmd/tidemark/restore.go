@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -78,7 +79,7 @@ func restoreTree(c *cli.Context, s *settings) error {
 	})
 	result, err := restore.Run(c.Context, restore.Config{
 		Chunks: restore.FromFetcher(f.fetcher), Owners: by, Overwrite: c.Bool("overwrite"), Progress: &progress,
-		Notice: func(path string, err error) { s.p.warn("%v", err) },
+		Notice: func(path string, err error) { s.p.warn("%s: %v", quoteName(filepath.Join(got.path, path)), err) },
 	}, got.tree, got.below, c.Args().Get(1))
 	stop()
 	if err != nil && !errors.Is(err, restore.ErrIncomplete) {
