@@ -237,7 +237,7 @@ func (w *writer) capture(ctx context.Context, src namedSource, label string, at 
 	stop := s.progress("capture "+src.name, captured(&progress, before.parent))
 	res, err := w.capturer.Capture(ctx, capture.Request{
 		Source: capture.Source{
-			Name: src.name, Path: string(src.Path), Exclude: src.Exclude,
+			Name: src.name, Path: string(src.Path), Exclude: append(src.Exclude, w.ownPlaces(string(src.Path))...),
 			CrossFilesystems: !src.OneFilesystem, MeanLen: int(src.ChunkMean),
 		},
 		Parent: before.parent, Previous: before.sum, Sequence: before.sequence + 1, Time: at, Label: label, Progress: &progress,
@@ -248,6 +248,33 @@ func (w *writer) capture(ctx context.Context, src namedSource, label string, at 
 	}
 	return res.Unreadable, w.report(res, &progress)
 }
+
+// ownPlaces returns patterns that leave out the repository and the state
+// directory, if they are in the directory that is captured: a repository that
+// holds itself would grow with each capture.
+func (w *writer) ownPlaces(source string) []string {
+	var patterns []string
+	source, err := filepath.EvalSymlinks(source)
+	if err != nil {
+		return nil // the capture says what is wrong with it
+	}
+	for _, place := range []string{w.r.name, w.r.s.stateDir} {
+		place, err := filepath.Abs(place)
+		if err == nil {
+			place, err = filepath.EvalSymlinks(place)
+		}
+		if err != nil {
+			continue
+		}
+		if rel, err := filepath.Rel(source, place); err == nil && rel != "." && filepath.IsLocal(rel) {
+			patterns = append(patterns, "/"+literalPattern.Replace(rel))
+		}
+	}
+	return patterns
+}
+
+// literalPattern makes a pattern of a path that matches just that.
+var literalPattern = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "{", `\{`)
 
 // captured returns how far a capture has come. The point before says how far there is to go.
 func captured(progress *capture.Progress, parent *capture.Parent) func() amount {
@@ -357,9 +384,9 @@ func (w *writer) report(res *capture.Result, progress *capture.Progress) error {
 	if !p.Complete {
 		s.p.warn("the point of %s is incomplete: it shows below incomplete/ only", p.Source)
 	}
-	s.note("Captured %s: %s files, %s; %s files read, %s new, %s stored, in %s.", p.Source,
-		formatCount(progress.Files.Load()), formatBytes(progress.Bytes.Load()),
-		formatCount(int64(p.ChangedFiles)), formatBytes(int64(p.NewBytes)), formatBytes(progress.StoredBytes.Load()),
+	s.note("Captured %s: %s, %s; %s read, %s new, %s stored, in %s.", p.Source,
+		formatCountOf(progress.Files.Load(), "file"), formatBytes(progress.Bytes.Load()),
+		formatCountOf(int64(p.ChangedFiles), "file"), formatBytes(int64(p.NewBytes)), formatBytes(progress.StoredBytes.Load()),
 		formatDuration(s.p.now().Sub(time.Unix(p.Began.Sec, int64(p.Began.Nsec)))))
 	return nil
 }

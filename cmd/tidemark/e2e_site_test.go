@@ -275,6 +275,14 @@ func (m *mounted) said() string {
 	return m.messages.String()
 }
 
+// root returns the directory of a point: a name below latest/ is a symlink to it.
+func (m *mounted) root(t *testing.T, path string) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(m.dir + "/" + path)
+	must(t, err)
+	return dir
+}
+
 // leave ends the mount, if it has not ended, by SIGTERM. Nothing of it may stay.
 func (m *mounted) leave(t *testing.T) {
 	t.Helper()

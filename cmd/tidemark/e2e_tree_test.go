@@ -261,7 +261,7 @@ func facts(t *testing.T, dir string) map[string]string {
 			if firsts[st.Ino] == "" {
 				firsts[st.Ino] = rel
 			}
-			about += fmt.Sprintf(" size %d blocks %d links %d of %.100q", st.Size, st.Blocks, st.Nlink, firsts[st.Ino])
+			about += fmt.Sprintf(" size %d links %d of %.100q", st.Size, st.Nlink, firsts[st.Ino])
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 			target, err := os.Readlink(path)

@@ -59,7 +59,7 @@ func listPoints(c *cli.Context, s *settings) error {
 	if err := w.Flush(); err != nil || bad == 0 {
 		return err
 	}
-	return coded{exitPartial, fmt.Errorf("%s points could not be opened", formatCount(int64(bad)))}
+	return coded{exitPartial, fmt.Errorf("%s could not be opened", formatCountOf(int64(bad), "point"))}
 }
 
 // listHost lists the points of one host, and returns how many could not be
@@ -92,8 +92,8 @@ func (l *library) listHost(ctx context.Context, w *tabwriter.Writer, h catalog.H
 			if !p.Complete {
 				state = "incomplete"
 			}
-			_, err = fmt.Fprintf(w, "%s\t%s\t%s files\t%s\t%s\t%s\n", row.Path, p.Time.In(s.zone).Format(time.DateTime),
-				formatCount(int64(row.Files)), formatBytes(int64(row.Bytes)), cleanLine(p.Title), state)
+			_, err = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Path, p.Time.In(s.zone).Format(time.DateTime),
+				formatCountOf(int64(row.Files), "file"), formatBytes(int64(row.Bytes)), cleanLine(p.Title), state)
 		}
 		if err != nil {
 			return bad, err

@@ -99,8 +99,8 @@ func (s *settings) reportRestore(got *found, target string, r *restore.Result) e
 	if s.json {
 		return s.p.printJSON(restoredJSON(got, target, r))
 	}
-	s.note("Restored %s to %s: %s files, %s; %s were there already.", quoteName(got.path), quoteName(target),
-		formatCount(int64(r.Files)), formatBytes(int64(r.Bytes)), formatCount(int64(r.Skipped)))
+	s.note("Restored %s to %s: %s, %s; %s were there already.", quoteName(got.path), quoteName(target),
+		formatCountOf(int64(r.Files), "file"), formatBytes(int64(r.Bytes)), formatCount(int64(r.Skipped)))
 	return nil
 }
 

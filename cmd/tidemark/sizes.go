@@ -76,3 +76,11 @@ func formatDuration(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
 }
+
+// formatCountOf returns n with its noun: "1 file", "15,036 files".
+func formatCountOf(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return formatCount(n) + " " + noun + "s"
+}
