@@ -50,7 +50,7 @@ func checkDir(dir string) (string, time.Time, error) {
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return refuse("where is that?", "give the whole path", err)
+		return refuse("it is not known where that is", "give the whole path", err)
 	}
 	dir = abs
 	info, err := os.Stat(dir)
@@ -91,7 +91,7 @@ func attach(ctx context.Context, dir string, allowOther bool) (fd int, err error
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return -1, &SetupError{dir, "there is no " + device, "modprobe fuse; a container needs --device /dev/fuse --cap-add SYS_ADMIN", err}
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return -1, &SetupError{dir, device + " is not open to this user", "as root: chmod 0666 /dev/fuse, which installing fuse3 does for good", err}
+		return -1, &SetupError{dir, device + " is not open to this user", "as root: chmod 0666 /dev/fuse", err}
 	case err != nil:
 		return -1, &SetupError{dir, device + " cannot be opened", "try as root", err}
 	}
@@ -145,16 +145,22 @@ func attachByHelper(ctx context.Context, dir string, allowOther bool) (fd int, e
 	return fd, nil
 }
 
-// helperError explains why fusermount3 failed.
+// helperError explains why fusermount3 failed. It says so in words only.
 func helperError(dir string, said []byte, err error) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return &SetupError{dir, "only root can mount without " + helper + ", which is not installed", "apt-get install fuse3", nil}
 	}
-	hint := "mount as root, or look at /etc/fuse.conf"
-	if bytes := string(said); strings.Contains(bytes, "user_allow_other") {
+	text := strings.TrimSpace(string(said))
+	hint := "mount as root"
+	switch {
+	case os.Geteuid() == 0:
+		hint = "a container needs --cap-add SYS_ADMIN to mount"
+	case strings.Contains(text, "user_allow_other"):
 		hint = "add the line user_allow_other to /etc/fuse.conf, or mount as root"
+	case strings.Contains(text, "no write access"):
+		hint = "choose a directory that is yours, or mount as root"
 	}
-	return &SetupError{dir, helper + " refuses to mount", hint, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said)))}
+	return &SetupError{dir, helper + " refuses to mount", hint, fmt.Errorf("%w: %s", err, text)}
 }
 
 // receive takes the descriptor that was sent over a socket.

@@ -122,7 +122,7 @@ func (m *mount) list(ctx context.Context, in *fuse.ReadIn, out lister) fuse.Stat
 func (m *mount) listSpots(ctx context.Context, d *openDir, offset uint64, out lister) error {
 	for i := offset - firstEntry; i < uint64(len(d.spots)); i++ {
 		n, err := m.spotNode(ctx, d.spots[i])
-		if ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
@@ -227,6 +227,9 @@ func (l lister) spot(s *spot, n *node, next uint64) bool {
 	e := fuse.DirEntry{Name: s.name(), Mode: fuse.S_IFDIR, Off: next}
 	if n != nil {
 		e.Ino, e.Mode = n.inode, l.m.attr(n).Mode
+	}
+	if s.target != "" {
+		n = nil // the point that it leads to is opened when somebody looks at it
 	}
 	return l.add(e, n)
 }

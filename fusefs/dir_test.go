@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
 	"tidemark/catalog"
@@ -19,13 +20,13 @@ import (
 
 const manyNames = 200_000
 
-// many is a directory of manyNames files and, among them, a few directories, so
-// that ranks and positions differ.
-func many() *entry {
+// many is a directory of n files and, among them, a few directories, so that
+// ranks and positions differ.
+func many(n int) *entry {
 	return &entry{
 		Row: catalog.Row{Node: catalog.Node{Name: "many", Type: catalog.Dir, Mode: 0o755}},
 		children: func(yield func(*entry) bool) {
-			for i := range manyNames {
+			for i := range n {
 				name := fmt.Sprintf("name-%06d", i)
 				e := fileEntry(name, nil)
 				if i%1000 == 7 {
@@ -43,10 +44,10 @@ func many() *entry {
 // TestManyNames lists a directory of many names in every way, in bounded memory.
 func TestManyNames(t *testing.T) {
 	r := newRepo(t)
-	dir := serve(t, fusefs.Config{}, oneWorld(r.tree(dirEntry("", many()))), r) + "/" + onlyPoint
-	if got := run(t, dir, `ls -f $m/many | grep -c ^name-; find $m/many | sort | uniq | wc -l; ls -l $m/many | awk '/name-/ { n++ } END { print n }'`); got !=
-		fmt.Sprintf("%d\n%d\n%d\n", manyNames, 1+manyNames+2*manyNames/1000, manyNames) {
-		t.Errorf("ls, find and ls -l say\n%s", got)
+	dir := serve(t, fusefs.Config{}, oneWorld(r.tree(dirEntry("", many(manyNames)))), r) + "/" + onlyPoint
+	if got := run(t, dir, `ls -f $m/many | grep -c ^name-; find $m/many -printf '%p %y %T@\n' | sort -u | wc -l`); got !=
+		fmt.Sprintf("%d\n%d\n", manyNames, 1+manyNames+2*manyNames/1000) {
+		t.Errorf("ls and find say\n%s", got)
 	}
 	var memory runtime.MemStats
 	runtime.GC()
@@ -57,37 +58,54 @@ func TestManyNames(t *testing.T) {
 	if info, err := os.Stat(fmt.Sprintf("%s/many/name-%06d", dir, manyNames-1)); err != nil || info.ModTime().Unix() != manyNames-1 {
 		t.Errorf("the last one: %v, %v", info, err)
 	}
+}
 
-	t.Run("seek", func(t *testing.T) {
-		fd, err := unix.Open(dir+"/many", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		all := dirents(t, fd, -1)
-		if len(all) != manyNames+2 || all[0].name != "." || all[1].name != ".." {
+// TestSeekDir goes to places in a directory, in the kernel's copy of it and
+// without one.
+func TestSeekDir(t *testing.T) {
+	r := newRepo(t)
+	const n = 3000
+	w := oneWorld(r.tree(dirEntry("", many(n))))
+	fs := newRaw(t, fusefs.Config{}, w, r)
+	id := fs.at(onlyPoint + "/many")
+	for _, size := range []int{300, 4096, 64 << 10} {
+		all := fs.entries(id, 0, size, -1)
+		if len(all) != n+2 || all[0].Name != "." || all[1].Name != ".." {
 			t.Fatalf("%d names", len(all))
 		}
-		for range 50 {
+		for range 30 {
 			i := rand.IntN(len(all) - 1)
-			if _, err := unix.Seek(fd, all[i].next, 0); err != nil {
-				t.Fatal(err)
-			}
-			if got := dirents(t, fd, 3); got[0] != all[i+1] {
+			if got := fs.entries(id, all[i].Off, size, 3); got[0] != all[i+1] {
 				t.Fatalf("behind %v is %v; want %v", all[i], got[0], all[i+1])
 			}
 		}
-		if _, err := unix.Seek(fd, all[len(all)-1].next, 0); err != nil {
-			t.Fatal(err)
+		for _, off := range []uint64{all[n+1].Off, all[n+1].Off + 1, 1 << 40, 1<<63 - 1} {
+			if got := fs.entries(id, off, size, -1); len(got) != 0 {
+				t.Errorf("at %d, the end, is %v", off, got)
+			}
 		}
-		if got := dirents(t, fd, 1); len(got) != 0 {
-			t.Errorf("at the end is %v", got)
-		}
-		unix.Seek(fd, 0, 0)
-		if got := dirents(t, fd, 1); len(got) == 0 || got[0].name != "." {
-			t.Errorf("at the beginning is %v", got)
-		}
-	})
+	}
+
+	dir := serve(t, fusefs.Config{}, w, r) + "/" + onlyPoint
+	fd, err := unix.Open(dir+"/many", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	begin := dirents(t, fd, 100)
+	if _, err := unix.Seek(fd, begin[50].next, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := dirents(t, fd, 1); got[0] != begin[51] {
+		t.Errorf("behind %v is %v; want %v", begin[50], got[0], begin[51])
+	}
+	if all := dirents(t, fd, -1); all[len(all)-1].name != fmt.Sprintf("name-%06d", n-1) {
+		t.Errorf("the last one is %v", all[len(all)-1])
+	}
+	unix.Seek(fd, 0, 0)
+	if got := dirents(t, fd, -1); len(got) != n+2 || got[0].name != "." {
+		t.Errorf("from the beginning: %d, first %v", len(got), got[0])
+	}
 }
 
 // TestListAtOnce lists one directory from several descriptors, and from one by
@@ -135,6 +153,24 @@ func TestListAtOnce(t *testing.T) {
 			t.Errorf("several on one descriptor saw %s %d times", name, together[name])
 		}
 	}
+}
+
+// TestListOneHandleAtOnce does what the kernel does not: several READDIRs of one
+// handle at the same time.
+func TestListOneHandleAtOnce(t *testing.T) {
+	r := newRepo(t)
+	const n = 2000
+	fs := newRaw(t, fusefs.Config{}, oneWorld(r.tree(dirEntry("", many(n)))), r)
+	id := fs.at(onlyPoint + "/many")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if got, s := fs.list(id, 7); s != fuse.OK || len(got) != n+2 {
+				t.Errorf("%d names, %v", len(got), s)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // A dirent is an entry as getdents gives it.

@@ -17,7 +17,12 @@ import (
 
 // children are what this program does when a test runs it again, by the name in
 // TIDEMARK_TEST_CHILD: what must not happen in the process that serves a mount.
-var children = map[string]func(args []string) error{}
+var children = map[string]func(args []string) error{
+	"mapped": printMapped,
+	"try":    tryToMount,
+	"user":   mountAsUser,
+	"stay":   mountAndStay,
+}
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv("TIDEMARK_TEST_CHILD"); name != "" {

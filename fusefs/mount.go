@@ -126,16 +126,16 @@ func Mount(ctx context.Context, dir string, cfg Config, world World, chunks Chun
 		return nil, err
 	}
 	m := newMount(cfg, dir, born, world, chunks)
+	at, err := mountAt(dir)
+	if err != nil {
+		unix.Close(fd)
+		return nil, m.failed(ctx, err)
+	}
 	server, err := fuse.NewServer(m, fmt.Sprintf("/dev/fd/%d", fd), m.options())
 	if err != nil { // the descriptor is closed
-		err = fmt.Errorf("fusefs: mount %s: %w", dir, err)
-		return nil, errors.Join(err, detach(context.WithoutCancel(ctx), dir, true))
+		return nil, m.failed(ctx, err)
 	}
-	at, err := mountAt(dir)
-	if err == nil {
-		err = raiseReadahead(at.device)
-	}
-	if err != nil {
+	if err := raiseReadahead(at.device); err != nil {
 		cfg.Log.Debug("the kernel reads ahead 128 KiB at most", "error", err)
 	}
 	ctx, end := context.WithCancel(ctx)
@@ -144,11 +144,17 @@ func Mount(ctx context.Context, dir string, cfg Config, world World, chunks Chun
 	return s, nil
 }
 
+// failed takes away a mount that cannot be served, and returns why.
+func (m *mount) failed(ctx context.Context, why error) error {
+	return errors.Join(fmt.Errorf("fusefs: mount %s: %w", m.dir, why), detach(context.WithoutCancel(ctx), m.dir, true))
+}
+
 // options are those of go-fuse.
 func (m *mount) options() *fuse.MountOptions {
 	return &fuse.MountOptions{
 		MaxWrite:             maxRequest, // and read
 		MaxBackground:        maxBackground,
+		DisableSplice:        true, // content is in memory: a pipe would be one more copy
 		EnableSymlinkCaching: true, // a link that leads elsewhere is another node
 		EnableAcl:            m.cfg.AllowOther,
 		Debug:                m.cfg.LogRequests,
@@ -196,6 +202,7 @@ func (s *Server) run(ctx context.Context) {
 			s.m.failures.renew()
 		case <-served:
 			ended = true
+			s.err = s.cutOff(context.WithoutCancel(ctx))
 		case <-ctx.Done():
 			ended = true
 			s.err = s.leave(context.WithoutCancel(ctx), served)
@@ -203,6 +210,18 @@ func (s *Server) run(ctx context.Context) {
 	}
 	s.m.failures.renew()
 	s.m.reading.clear()
+}
+
+// cutOff is for a mount that ended by itself. Mostly somebody has unmounted it.
+// Else the kernel or somebody cut it off, and what is still there, which gives
+// errors only, is taken away.
+func (s *Server) cutOff(ctx context.Context) error {
+	at, err := mountAt(s.m.dir)
+	if err != nil || at.device != s.device {
+		return nil
+	}
+	err = fmt.Errorf("fusefs: mount %s: it was cut off from this program", s.m.dir)
+	return errors.Join(err, detach(ctx, s.m.dir, true))
 }
 
 // How often, and how far apart, an unmount is tried before the mount counts as

@@ -165,15 +165,45 @@ func (m *mount) findEntry(ctx context.Context, id uint64) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fusefs: %s, entry %d: %w", key.path, rank, err)
 	}
+	return m.entryIn(ctx, p, nodes[:len(nodes)-1], nodes[len(nodes)-1].Name, rank)
+}
+
+// readBehind is how many entries behind one that was asked for by its id are
+// found with it: who asks by ids has listed the directory, and goes over all
+// it holds in the same order, with one request or more for each.
+const readBehind = 32
+
+// entryIn returns the entry called name, of a rank, in the last of the
+// directories above, which begin with the root.
+func (m *mount) entryIn(ctx context.Context, p *point, above []catalog.Node, name string, rank uint64) (*node, error) {
 	var path string
-	for i := range nodes {
-		path = join(path, nodes[i].Name) // the root's name is empty
+	for i := range above {
+		path = join(path, above[i].Name) // the root's name is empty
 	}
-	row, _, err := readRow(ctx, p.tree, &nodes[len(nodes)-2], nodes[len(nodes)-1].Name)
+	dir := &above[len(above)-1]
+	_, below, err := p.tree.LookupRank(ctx, dir, 0, name)
 	if err != nil {
 		return nil, err
 	}
-	return m.entry(ctx, p, path, rank, row)
+	list := p.tree.ListAt(dir, below)
+	row, _, err := list.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, err := m.entry(ctx, p, join(path, name), rank, row)
+	if err != nil {
+		return nil, err
+	}
+	for range readBehind {
+		row, ok, err := list.Next(ctx)
+		if err != nil || !ok {
+			break // it was not asked for
+		}
+		if !countsZeros(&row) {
+			m.entry(ctx, p, join(path, row.Name), rank-below+list.Rank(), row)
+		}
+	}
+	return n, nil
 }
 
 // childOf returns the entry of dir, a directory of a point, that has a name.

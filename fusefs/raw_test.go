@@ -71,23 +71,46 @@ func (r raw) read(id, fh uint64, off uint64, n int) ([]byte, fuse.Status) {
 // list lists a directory, with a handle that may not be there.
 func (r raw) list(id, fh uint64) (names []string, s fuse.Status) {
 	for off := uint64(0); ; {
-		buf := make([]byte, 4096)
-		out := fuse.NewDirEntryList(buf, off)
-		if s := r.ReadDir(r.cancel, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: id}, Fh: fh, Offset: off}, out); s != fuse.OK {
+		entries, s := r.readDir(id, fh, off, 4096)
+		if s != fuse.OK || len(entries) == 0 {
 			return names, s
-		}
-		entries, err := fuse.ParseDirEntries(out.Bytes())
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		if len(entries) == 0 {
-			return names, fuse.OK
 		}
 		for _, e := range entries {
 			names = append(names, e.Name)
 			off = e.Off
 		}
 	}
+}
+
+// entries lists a directory from an offset on, size bytes at a time, until it
+// has some entries, or, with -1, all.
+func (r raw) entries(id, off uint64, size, limit int) (all []fuse.DirEntry) {
+	r.t.Helper()
+	for limit < 0 || len(all) < limit {
+		entries, s := r.readDir(id, 7, off, size)
+		if s != fuse.OK {
+			r.t.Fatal(s)
+		}
+		if len(entries) == 0 {
+			break
+		}
+		all = append(all, entries...)
+		off = all[len(all)-1].Off
+	}
+	return all
+}
+
+func (r raw) readDir(id, fh, off uint64, size int) ([]fuse.DirEntry, fuse.Status) {
+	r.t.Helper()
+	out := fuse.NewDirEntryList(make([]byte, size), off)
+	if s := r.ReadDir(r.cancel, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: id}, Fh: fh, Offset: off}, out); s != fuse.OK {
+		return nil, s
+	}
+	entries, err := fuse.ParseDirEntries(out.Bytes())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return entries, fuse.OK
 }
 
 func dirEntry(name string, children ...*entry) *entry {
@@ -188,7 +211,9 @@ func TestNoTwoNodesShareAKernelID(t *testing.T) {
 // TestInterrupted closes the cancel channel of requests that wait for content.
 func TestInterrupted(t *testing.T) {
 	r := newRepo(t)
-	fs := newRaw(t, fusefs.Config{}, oneWorld(r.tree(dirEntry("", fileEntry("f", pattern(1000))))), r)
+	w := oneWorld(r.tree(dirEntry("", fileEntry("f", pattern(1000)))))
+	w.add(testHost, "db", noon, r.said("not opened yet"))
+	fs := newRaw(t, fusefs.Config{}, w, r)
 	file := fs.at(onlyPoint + "/f")
 	waiting := make(chan struct{})
 	wait := func(ctx context.Context, _ chunk.ID) error {
@@ -207,10 +232,41 @@ func TestInterrupted(t *testing.T) {
 	if s := <-status; s != fuse.EINTR {
 		t.Errorf("an interrupted read: %v", s)
 	}
+	// A listing that is interrupted does not pass for one that is at its end.
+	if got, s := fs.list(fs.at("daily/2026-11-20"), 7); s != fuse.EINTR {
+		t.Errorf("an interrupted listing: %v, %v", got, s)
+	}
 	r.before.Store(nil)
 	fs.cancel = make(chan struct{})
 	if _, s := fs.read(file, 0, 0, 10); s != fuse.OK {
 		t.Errorf("the next read: %v", s)
+	}
+	top := &fuse.OpenIn{InHeader: fuse.InHeader{NodeId: fuse.FUSE_ROOT_ID}}
+	var out fuse.OpenOut
+	if s := fs.OpenDir(fs.cancel, top, &out); s != fuse.OK {
+		t.Fatal(s)
+	}
+	close(fs.cancel)
+	if got, s := fs.list(fuse.FUSE_ROOT_ID, out.Fh); s != fuse.EINTR && len(got) != 11 {
+		t.Errorf("an interrupted listing of what is known: %v, %v", got, s)
+	}
+}
+
+// TestStaleLink asks for a link that leads elsewhere by now.
+func TestStaleLink(t *testing.T) {
+	r := newRepo(t)
+	w := oneWorld(r.said("old"))
+	fs := newRaw(t, fusefs.Config{}, w, r)
+	link := fs.at("latest/app")
+	if target, s := fs.Readlink(fs.cancel, &fuse.InHeader{NodeId: link}); string(target) != "../at/2026-11-20T120000/app" {
+		t.Errorf("it leads to %q, %v", target, s)
+	}
+	w.add(testHost, "app", noon.AddDate(0, 0, 1), r.said("new"))
+	if target, s := fs.Readlink(fs.cancel, &fuse.InHeader{NodeId: link}); s != fuse.Status(syscall.ESTALE) {
+		t.Errorf("the kernel may keep that it leads to %q, but now it is told %v", target, s)
+	}
+	if now := fs.at("latest/app"); now == link {
+		t.Error("the new link is the same node")
 	}
 }
 

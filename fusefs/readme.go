@@ -12,63 +12,50 @@ const maxListed = 10
 
 // readme returns what README.txt says, and its time. Its commands work as they
 // stand: they name what there is at this moment.
-func (d topDir) readme(ctx context.Context) ([]byte, time.Time, error) {
-	host, path := d.host, ""
-	if host == "" && len(d.hosts) > 0 {
-		host = d.hosts[0]
-		path = join(hostsName, host)
-	}
+func (d topDir) readme(ctx context.Context) (text []byte, at time.Time) {
 	var examples, zone string
-	at := d.m.born
-	if host != "" {
-		x, err := d.m.arranged(ctx, host)
-		if err != nil {
-			return nil, at, err
+	switch {
+	case d.host != "":
+		if x, err := d.m.arranged(ctx, d.host); err == nil {
+			examples, zone, at = d.examples(x), x.zone(), x.newest(viewNames...)
 		}
-		examples, zone = d.examples(x, path), x.zone()
-		if t := x.newest(viewNames...); !t.IsZero() {
-			at = t
-		}
+	case len(d.hosts) > 0:
+		examples = fmt.Sprintf("    ls %s\n", d.in(hostsName, d.hosts[0], "daily"))
 	}
 	if examples == "" {
 		examples = "    (there is nothing yet: a point shows here as soon as it is made)\n"
 	}
-	text := "Here are files as they were. To restore, copy them, with cp, rsync or a file manager:\n\n" +
+	return []byte("Here are files as they were. To restore, copy them, with cp, rsync or a file manager:\n\n" +
 		examples +
 		"\nhourly, daily, weekly, monthly: the first complete point of each, so a day as it began" + zone + ".\n" +
 		"latest: the newest point of each source. pinned: points that are kept, by name.\n" +
 		"incomplete: points that miss something; what that is reads as an error.\n" +
 		d.whose() +
 		"Nothing here can be changed. What cannot be read is an \"Input/output error\", never\n" +
-		"an empty file, and the log of the mount says why.\n"
-	return []byte(text), at, nil
+		"an empty file, and the log of the mount says why.\n"), at
 }
 
-// examples returns commands about what is shown of a host.
-func (d topDir) examples(x *arranged, path string) string {
-	in := func(names ...string) string {
-		return quote(strings.Join(append([]string{d.m.dir}, names...), "/"))
-	}
-	base := []string{}
-	if path != "" {
-		base = append(base, path)
-	}
+// in returns the path of something in the mount, for a shell.
+func (d topDir) in(names ...string) string { return quote(d.m.dir + "/" + strings.Join(names, "/")) }
+
+// examples returns commands about what is shown.
+func (d topDir) examples(x *arranged) string {
 	var b strings.Builder
 	if latest := x.views[latestName].list; len(latest) > 0 {
 		source := latest[0].Name
-		fmt.Fprintf(&b, "    cp -a %s %s\n", in(append(base, latestName, source, ".")...), quote(source+".restored"))
+		fmt.Fprintf(&b, "    cp -a %s %s\n", d.in(latestName, source, "."), quote(source+".restored"))
 	}
 	days := x.views["daily"].list
-	if n := len(days); n > 0 {
-		last := &days[n-1]
-		source := last.Points[0].Source
-		fmt.Fprintf(&b, "    ls -l %s\n", in(append(base, "daily", last.Name, source)...))
-		for i := n - 2; i >= 0; i-- {
-			if days[i].Points[0].Source == source {
-				fmt.Fprintf(&b, "    diff -r %s %s\n", in(append(base, "daily", days[i].Name, source)...),
-					in(append(base, "daily", last.Name, source)...))
-				break
-			}
+	if len(days) == 0 {
+		return b.String()
+	}
+	last := &days[len(days)-1]
+	source := last.Points[0].Source
+	fmt.Fprintf(&b, "    ls -l %s\n", d.in("daily", last.Name, source))
+	for i := len(days) - 2; i >= 0; i-- {
+		if days[i].Points[0].Source == source {
+			fmt.Fprintf(&b, "    diff -r %s %s\n", d.in("daily", days[i].Name, source), d.in("daily", last.Name, source))
+			break
 		}
 	}
 	return b.String()
@@ -93,16 +80,14 @@ func (d topDir) whose() string {
 
 // zone says which clock the names are of.
 func (x *arranged) zone() string {
-	for _, w := range x.views {
-		if len(w.list) == 0 || w.list[0].Time.IsZero() {
-			continue
-		}
-		if name := w.list[0].Time.Location().String(); name != "Local" {
-			return " (time zone " + name + ")"
-		}
-		return " (by this machine's clock)"
+	days := x.views["daily"].list
+	if len(days) == 0 {
+		return ""
 	}
-	return ""
+	if name := days[0].Time.Location().String(); name != "Local" {
+		return " (time zone " + name + ")"
+	}
+	return " (by this machine's clock)"
 }
 
 // quote returns s as a shell would read it back.

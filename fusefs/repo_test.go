@@ -30,6 +30,7 @@ type repo struct {
 	// before is asked before a chunk is read; nil: nobody is.
 	before atomic.Pointer[func(ctx context.Context, id chunk.ID) error]
 	chunks atomic.Int64 // that were read
+	live   atomic.Int64 // of them, those not released
 
 	builders map[pack.Kind]*pack.Builder
 	packs    uint32
@@ -77,8 +78,7 @@ func (r *repo) put(kind pack.Kind, id chunk.ID, b []byte) (pack.Place, error) {
 		r.packs++
 		r.builders[kind] = builder
 	}
-	codec, data := pack.Compress(nil, b)
-	block, err := builder.AddBlock(codec, data, uint32(len(b)), []pack.Piece{{ID: id, Len: uint32(len(b))}})
+	block, err := builder.AddBlock(pack.Raw, b, uint32(len(b)), []pack.Piece{{ID: id, Len: uint32(len(b))}})
 	return pack.Place{Block: block, Len: uint32(len(b))}, err
 }
 
@@ -243,11 +243,15 @@ func (r *repo) Chunk(ctx context.Context, id chunk.ID, at pack.Place) (fusefs.Pi
 	if err := r.keys.VerifyChunk(id, b); err != nil {
 		return nil, err
 	}
-	return &piece{b: b}, nil
+	r.live.Add(1)
+	return &piece{b: b, live: &r.live}, nil
 }
 
 // A piece makes use after its release visible.
-type piece struct{ b []byte }
+type piece struct {
+	b    []byte
+	live *atomic.Int64
+}
 
 func (p *piece) Bytes() []byte { return p.b }
 
@@ -256,6 +260,7 @@ func (p *piece) Release() {
 		p.b[i] ^= 0xff
 	}
 	p.b = nil
+	p.live.Add(-1)
 }
 
 func (r *repo) piece(ctx context.Context, kind pack.Kind, at pack.Place) ([]byte, error) {

@@ -28,8 +28,8 @@ import (
 // A spot is a node above the points, or the root of a point. One of dir,
 // target, text and point is set.
 type spot struct {
-	path string // from the top; "" is the top itself
-	time time.Time
+	path string    // from the top; "" is the top itself
+	time time.Time // zero: that of the mount point, for want of a better one
 
 	dir    directory
 	target string    // of a symlink
@@ -116,13 +116,11 @@ func (m *mount) top(ctx context.Context) (*spot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &spot{dir: topDir{m, hosts, host}, time: m.born}
+	s := &spot{dir: topDir{m, hosts, host}}
 	if host != "" {
-		s, err = m.host(ctx, "", host)
-		if err != nil {
-			return nil, err
+		if x, err := m.arranged(ctx, host); err == nil {
+			s.time = x.newest(viewNames...)
 		}
-		s.dir = topDir{m, hosts, host}
 	}
 	return s, nil
 }
@@ -130,10 +128,10 @@ func (m *mount) top(ctx context.Context) (*spot, error) {
 func (d topDir) child(ctx context.Context, name string) (*spot, error) {
 	switch {
 	case name == readmeName:
-		text, at, err := d.readme(ctx)
-		return &spot{path: name, time: at, text: text}, err
+		text, at := d.readme(ctx)
+		return &spot{path: name, time: at, text: text}, nil
 	case name == hostsName:
-		return &spot{path: name, time: d.m.born, dir: hostsDir{d.m, d.hosts}}, nil
+		return &spot{path: name, dir: hostsDir{d.m, d.hosts}}, nil
 	case d.host == "":
 		return nil, notExist(name)
 	}
@@ -170,7 +168,10 @@ func (d hostsDir) child(ctx context.Context, name string) (*spot, error) {
 	if _, found := slices.BinarySearch(d.hosts, name); !found {
 		return nil, notExist(join(hostsName, name))
 	}
-	return d.m.host(ctx, join(hostsName, name), name)
+	// Its views may take a while to be had, and are not asked for before
+	// somebody goes in.
+	path := join(hostsName, name)
+	return &spot{path: path, dir: hostDir{d.m, path, name}}, nil
 }
 
 func (d hostsDir) children(ctx context.Context) ([]*spot, error) { return each(ctx, d, d.hosts) }
@@ -180,14 +181,6 @@ type hostDir struct {
 	m    *mount
 	path string
 	host string
-}
-
-func (m *mount) host(ctx context.Context, path, host string) (*spot, error) {
-	x, err := m.arranged(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	return &spot{path: path, time: x.newest(viewNames...), dir: hostDir{m, path, host}}, nil
 }
 
 func (d hostDir) child(ctx context.Context, name string) (*spot, error) {
@@ -212,6 +205,13 @@ type viewDir struct {
 }
 
 func (d viewDir) child(ctx context.Context, name string) (*spot, error) {
+	if d.view == latestName { // who looks at a link is about to follow it
+		x, shown, err := d.opened(ctx, name, anySource)
+		if err != nil {
+			return nil, err
+		}
+		return d.spot(x, shown), nil
+	}
 	x, err := d.m.arranged(ctx, d.host)
 	if err != nil {
 		return nil, err
@@ -249,6 +249,71 @@ func (d viewDir) spot(x *arranged, shown *catalog.Shown) *spot {
 	return s
 }
 
+// place returns where the root of a point stands that is in a directory of the
+// view. To a point of latest a link leads, to its exact time.
+func (d viewDir) place(x *arranged, shown *catalog.Shown, p *catalog.Seen) pointKey {
+	dir := join(d.path, shown.Name)
+	if d.view == latestName {
+		dir = join(d.hostDir.path, exactName+"/"+x.exact[secondOf(p)])
+	}
+	return pointKey{join(dir, p.Source), d.host, p.Object}
+}
+
+// anySource picks all points of a directory.
+func anySource(string) bool { return true }
+
+// opened returns a directory of the view, the points of the wanted sources in
+// it opened: nothing of a point is shown but the names above it before it is
+// known to be one. If one turns out not to be, the world shows something else
+// in its place, which is looked at in the same way. That a point cannot be
+// opened for another reason is for those to learn who go into it.
+func (d viewDir) opened(ctx context.Context, name string, wanted func(source string) bool) (*arranged, *catalog.Shown, error) {
+	for {
+		x, err := d.m.arranged(ctx, d.host)
+		if err != nil {
+			return nil, nil, err
+		}
+		shown := x.views[d.view].byName[name]
+		if shown == nil {
+			return nil, nil, notExist(join(d.path, name))
+		}
+		var places []pointKey
+		for i := range shown.Points {
+			if p := &shown.Points[i]; wanted(p.Source) {
+				places = append(places, d.place(x, shown, p))
+			}
+		}
+		err = d.m.openAll(ctx, places)
+		if !errors.Is(err, ErrNotShown) {
+			return x, shown, err
+		}
+		if now, err := d.m.arranged(ctx, d.host); err != nil || now.from == x.from {
+			return nil, nil, errors.Join(fmt.Errorf("fusefs: %s: a point that is not one is still there", join(d.path, name)), err)
+		}
+	}
+}
+
+// openAtOnce is how many points of a directory are opened at once: enough to
+// hide the round trips of a store far away behind each other.
+const openAtOnce = 8
+
+// openAll opens points. It returns ErrNotShown if that is what one of them is,
+// and no other error of a point.
+func (m *mount) openAll(ctx context.Context, places []pointKey) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(openAtOnce)
+	for _, place := range places {
+		g.Go(func() error {
+			_, err := m.openKey(ctx, place)
+			if errors.Is(err, ErrNotShown) {
+				return err
+			}
+			return ctx.Err()
+		})
+	}
+	return g.Wait()
+}
+
 // periodDir holds the roots of the points of a period.
 type periodDir struct {
 	viewDir
@@ -257,7 +322,7 @@ type periodDir struct {
 }
 
 func (d periodDir) child(ctx context.Context, name string) (*spot, error) {
-	spots, err := d.opened(ctx, func(p *catalog.Seen) bool { return p.Source == name })
+	spots, err := d.roots(ctx, func(source string) bool { return source == name })
 	if err != nil {
 		return nil, err
 	}
@@ -267,59 +332,20 @@ func (d periodDir) child(ctx context.Context, name string) (*spot, error) {
 	return spots[0], nil
 }
 
-func (d periodDir) children(ctx context.Context) ([]*spot, error) {
-	return d.opened(ctx, func(*catalog.Seen) bool { return true })
-}
+func (d periodDir) children(ctx context.Context) ([]*spot, error) { return d.roots(ctx, anySource) }
 
-// opened returns the roots of the wanted points, all of them opened: nothing of
-// a point is shown but the names above it before it is known to be one. If one
-// turns out not to be, the world shows something else in its place, which is
-// looked at in the same way.
-func (d periodDir) opened(ctx context.Context, want func(*catalog.Seen) bool) ([]*spot, error) {
-	for {
-		x, err := d.m.arranged(ctx, d.host)
-		if err != nil {
-			return nil, err
-		}
-		shown := x.views[d.view].byName[d.name]
-		if shown == nil {
-			return nil, notExist(d.path)
-		}
-		var spots []*spot
-		for i := range shown.Points {
-			if p := &shown.Points[i]; want(p) {
-				path := join(d.path, p.Source)
-				spots = append(spots, &spot{path: path, time: p.Name.Time, point: &pointKey{path, d.host, p.Object}})
-			}
-		}
-		err = d.m.openAll(ctx, spots)
-		if !errors.Is(err, ErrNotShown) {
-			return spots, err
-		}
-		if now, err := d.m.arranged(ctx, d.host); err != nil || now == x {
-			return nil, errors.Join(fmt.Errorf("fusefs: %s: the point is still there", d.path), err)
+// roots returns the roots of the points of the wanted sources.
+func (d periodDir) roots(ctx context.Context, wanted func(source string) bool) ([]*spot, error) {
+	x, shown, err := d.opened(ctx, d.name, wanted)
+	if err != nil {
+		return nil, err
+	}
+	var spots []*spot
+	for i := range shown.Points {
+		if p := &shown.Points[i]; wanted(p.Source) {
+			place := d.place(x, shown, p)
+			spots = append(spots, &spot{path: place.path, time: p.Name.Time, point: &place})
 		}
 	}
-}
-
-// openAtOnce is how many points of a period are opened at once: enough to hide
-// the round trips of a store far away behind each other.
-const openAtOnce = 8
-
-// openAll opens the points whose roots are spots. It returns ErrNotShown if
-// that is what one of them is; that another cannot be opened is for those to
-// learn who go into it.
-func (m *mount) openAll(ctx context.Context, spots []*spot) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(openAtOnce)
-	for _, s := range spots {
-		g.Go(func() error {
-			_, err := m.openKey(ctx, *s.point)
-			if errors.Is(err, ErrNotShown) {
-				return err
-			}
-			return ctx.Err()
-		})
-	}
-	return g.Wait()
+	return spots, nil
 }

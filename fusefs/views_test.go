@@ -2,9 +2,7 @@ package fusefs_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,11 +41,12 @@ func TestViews(t *testing.T) {
 	w.add(testHost, "app", day(19, 0), r.said("app 19"), func(p *catalog.Seen) { p.Name.Complete = false })
 	w.add(testHost, "app", day(20, 7), r.said("app 20"))
 	w.add("other", "app", day(20, 8), r.said("another's"))
+	w.fail("broken") // which keeps nobody from the others
 	dir := serve(t, fusefs.Config{}, w, r)
 
 	for path, want := range map[string]string{
 		"":                                  "README.txt daily hosts hourly incomplete latest monthly pinned weekly",
-		"/hosts":                            "other web1",
+		"/hosts":                            "broken other web1",
 		"/hosts/web1":                       "daily hourly incomplete latest monthly pinned weekly",
 		"/hosts/other/daily":                "2026-11-20",
 		"/hourly":                           "2026-11-18T0100 2026-11-18T0500 2026-11-20T0700",
@@ -98,6 +97,7 @@ func TestViews(t *testing.T) {
 		"/hourly/2026-11-18T0100": day(18, 1),
 		"/latest/db":              day(18, 5),
 		"/incomplete":             day(19, 0),
+		"/hosts/web1/daily":       day(20, 7),
 		"/README.txt":             day(20, 7),
 	} {
 		info, err := os.Lstat(dir + path)
@@ -105,6 +105,8 @@ func TestViews(t *testing.T) {
 			t.Errorf("%s is of %v, %v; want %v", path, info.ModTime(), err, want)
 		}
 	}
+	_, err := os.ReadDir(dir + "/hosts/broken")
+	wantErrno(t, "a host whose views cannot be had", err, unix.EIO)
 	if target, err := os.Readlink(dir + "/latest/app"); target != "../at/2026-11-20T073015/app" {
 		t.Errorf("latest/app leads to %q, %v", target, err)
 	}
@@ -167,6 +169,30 @@ func TestNewPoint(t *testing.T) {
 	}
 }
 
+// TestReplacedPoint has another point take the place of one, as the first whole
+// set of a period does: who looks again finds it, who is inside stays.
+func TestReplacedPoint(t *testing.T) {
+	r := newRepo(t)
+	w := newWorld(testHost)
+	old := w.add(testHost, "app", noon, r.said("old"))
+	dir := serve(t, fusefs.Config{}, w, r)
+	if got := says(t, dir+"/"+onlyPoint); got != "old" {
+		t.Fatal(got)
+	}
+	held, err := os.Open(dir + "/" + onlyPoint + "/says")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	w.add(testHost, "app", noon.Add(time.Hour), r.said("new"))
+	w.remove(testHost, old)
+	within(t, 3*time.Second, "the new point is there", func() bool { return says(t, dir+"/"+onlyPoint) == "new" })
+	b := make([]byte, 10)
+	if n, err := held.ReadAt(b, 0); string(b[:n]) != "old" {
+		t.Errorf("who was inside reads %q, %v", b[:n], err)
+	}
+}
+
 // within waits until what is so, and fails the test if that takes too long.
 func within(t *testing.T, limit time.Duration, what string, so func() bool) {
 	t.Helper()
@@ -195,6 +221,9 @@ func TestForgedPoint(t *testing.T) {
 	w.add(testHost, "app", noon.AddDate(0, 0, 1), nil)
 	dir := serve(t, fusefs.Config{}, w, r)
 
+	if got := says(t, dir+"/latest/app"); got != "right" { // the newest is forged
+		t.Errorf("the latest is %q", got)
+	}
 	if got := says(t, dir+"/daily/2026-11-20/app"); got != "right" {
 		t.Errorf("behind the forged points is %q", got)
 	}
@@ -247,7 +276,7 @@ func TestListingOpensNothing(t *testing.T) {
 		object = w.add(testHost, "app", noon.AddDate(0, 0, d), tree)
 	}
 	dir := serve(t, fusefs.Config{}, w, r)
-	run(t, dir, `ls -l $m $m/daily $m/latest $m/at >/dev/null; ls $m/hosts/*`)
+	run(t, dir, `ls -l $m $m/daily $m/at >/dev/null; ls $m/latest $m/hosts/*`)
 	w.mu.Lock()
 	if len(w.opened) > 0 {
 		t.Errorf("%d points were opened", len(w.opened))
@@ -284,7 +313,7 @@ func TestReadme(t *testing.T) {
 	}{
 		{"the only host", two(), 3, "These are the points of host web1, the only one."},
 		{"one of two hosts", all, 3, "hosts/ has those of every host: db1, web1."},
-		{"no host is this one", nobody, 2, "hosts/HOST: db1, web1."},
+		{"no host is this one", nobody, 1, "hosts/HOST: db1, web1."},
 		{"nothing yet", newWorld(""), 0, "No host has been captured yet."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -326,74 +355,4 @@ func TestReadme(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestInodeNumbers(t *testing.T) {
-	r := newRepo(t)
-	shared, other := fileEntry("same", pattern(1000)), fileEntry("changed", []byte("one"))
-	linked := func(name, content string) *entry {
-		e := fileEntry(name, []byte(content))
-		e.Link, e.Links = catalog.LinkGroup{7}, 2
-		return e
-	}
-	w := newWorld(testHost)
-	w.add(testHost, "app", noon, r.tree(dirEntry("", dirEntry("a", fileEntry("same", pattern(1000))), other, dirEntry("d", shared),
-		linked("l1", "l"), linked("l2", "l"), fileEntry("same", pattern(1000)))))
-	w.add(testHost, "app", noon.AddDate(0, 0, 1), r.tree(dirEntry("", dirEntry("a", fileEntry("same", pattern(1000))), fileEntry("changed", []byte("two")),
-		dirEntry("d", fileEntry("same", pattern(1000))), linked("l1", "l"), linked("l2", "l"), fileEntry("same", pattern(1000)))))
-
-	one, two := "/daily/2026-11-20/app", "/daily/2026-11-21/app"
-	for _, tt := range []struct {
-		inodes  fusefs.Inodes
-		a, b    string
-		same    bool
-		because string
-	}{
-		{"", one + "/same", two + "/same", true, "a file of two points"},
-		{"", one + "/d/same", two + "/d/same", true, "a file of two points, in a directory"},
-		{"", one + "/same", one + "/d/same", false, "equal files of one point"},
-		{"", one + "/changed", two + "/changed", false, "a file that changed"},
-		{"", one + "/l1", one + "/l2", true, "names of one file"},
-		{"", one + "/l1", two + "/l2", true, "names of one file in two points"},
-		{"", one + "/d", two + "/d", false, "directories"},
-		{"", one + "/d", "/hourly/2026-11-20T1200/app/d", false, "a directory in two views"},
-		{"", one + "/same", "/hourly/2026-11-20T1200/app/same", true, "a file in two views"},
-		{"", one, two, false, "points"},
-		{fusefs.InodesShared, one + "/d", two + "/d", true, "equal directories"},
-		{fusefs.InodesShared, one + "/a", one + "/d", false, "equal directories of one point"},
-		{fusefs.InodesShared, one + "/same", two + "/same", true, "a file of two points"},
-		{fusefs.InodesShared, one, two, false, "points"},
-		{fusefs.InodesShared, one, "/hourly/2026-11-20T1200/app", false, "a point in two views"},
-		{fusefs.InodesUnique, one + "/same", two + "/same", false, "a file of two points"},
-		{fusefs.InodesUnique, one + "/l1", one + "/l2", true, "names of one file"},
-		{fusefs.InodesUnique, one + "/l1", two + "/l1", false, "a linked file in two points"},
-		{fusefs.InodesUnique, one + "/d", two + "/d", false, "directories"},
-	} {
-		fs := newRaw(t, fusefs.Config{Inodes: tt.inodes}, w, r)
-		a, _ := fs.stat(fs.at(tt.a[1:]))
-		b, _ := fs.stat(fs.at(tt.b[1:]))
-		if (a.Ino == b.Ino) != tt.same {
-			t.Errorf("inodes=%s: %s: %s and %s have %d and %d", tt.inodes, tt.because, tt.a, tt.b, a.Ino, b.Ino)
-		}
-	}
-	if _, err := fusefs.NewRaw(fusefs.Config{Inodes: "some"}, w, r); err == nil {
-		t.Error("inodes=some is accepted")
-	}
-
-	t.Run("tools", func(t *testing.T) {
-		dir := serve(t, fusefs.Config{}, w, r)
-		before := r.chunks.Load()
-		out, err := runErr(t, dir, "diff -rq $m"+one+" $m"+two)
-		if want := fmt.Sprintf("Files %s/changed and %s/changed differ\n", dir+one, dir+two); out != want {
-			t.Errorf("diff says %q, %v; want %q", out, err, want)
-		}
-		if n := r.chunks.Load() - before; n > 0 { // what changed is in the tree
-			t.Errorf("diff read %d chunks of files that are equal", n)
-		}
-		run(t, dir, "cd "+quoted(t.TempDir())+" && cp -a $m"+one+" a && cp -a $m"+two+" b && cp -a $m"+one+"/d $m"+two+"/a . && diff -r a $m"+one+" && diff -r b $m"+two)
-		links := strings.Fields(run(t, dir, "stat -c '%h %i' $m"+one+"/l1 $m"+one+"/l2 $m"+one+"/same"))
-		if want := []string{"2", links[1], "2", links[1], "1"}; !slices.Equal(links[:5], want) {
-			t.Errorf("links and inodes: %v", links)
-		}
-	})
 }

@@ -82,6 +82,21 @@ func (w *world) breakPoint(object string, err error) {
 	w.broken[object] = err
 }
 
+// remove takes a point away.
+func (w *world) remove(host, object string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.points[host] = slices.DeleteFunc(w.points[host], func(p catalog.Seen) bool { return p.Object == object })
+	w.arrange(host)
+}
+
+// fail adds a host whose views cannot be had.
+func (w *world) fail(host string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.points[host] = nil
+}
+
 // arrange makes the views of a host. The caller holds mu.
 func (w *world) arrange(host string) {
 	v := &fusefs.Views{Views: catalog.Arrange(w.points[host], catalog.Marks{}, w.zone)}
@@ -118,7 +133,7 @@ func (w *world) Views(_ context.Context, host string) (*fusefs.Views, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.views[host] == nil {
-		return nil, fmt.Errorf("no host %q", host)
+		return nil, fmt.Errorf("the views of host %q cannot be had", host)
 	}
 	return w.views[host], nil
 }
@@ -126,6 +141,9 @@ func (w *world) Views(_ context.Context, host string) (*fusefs.Views, error) {
 func (w *world) Open(ctx context.Context, host, object string) (*catalog.Tree, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	w.opened[object]++
 	if err := w.broken[object]; err != nil {
 		return nil, err
@@ -156,6 +174,9 @@ func serveAt(t *testing.T, dir string, cfg fusefs.Config, w fusefs.World, c fuse
 	t.Cleanup(func() {
 		if err := s.Unmount(); err != nil {
 			t.Errorf("unmounting: %v", err)
+		}
+		if r, ok := c.(*repo); ok && r.live.Load() != 0 {
+			t.Errorf("%d pieces were not released", r.live.Load())
 		}
 	})
 	noPoll(t, dir)

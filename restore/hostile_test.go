@@ -35,6 +35,7 @@ func TestHostileTarget(t *testing.T) {
 	write(t, filepath.Join(sibling, "e/0"), []byte("not yours"))
 	write(t, filepath.Join(sibling, "d0/e/0"), []byte("not yours"))
 	must(t, os.Mkdir(filepath.Join(sibling, "e/empty"), 0o700))
+	must(t, os.Symlink("not yours", filepath.Join(sibling, "symlink")))
 	outside := func() (all string) {
 		for _, line := range lines(facts(t, sibling)) {
 			before, after, _ := strings.Cut(line, " links ") // he may make links
@@ -93,9 +94,12 @@ func attack(rnd *mathrand.Rand, dst, sibling string) bool {
 	some, _ := filepath.Glob(filepath.Join(dir, "e", ".tidemark-restore-*"))
 	for _, path := range some {
 		if os.Rename(path, path+"x") == nil {
-			if rnd.IntN(2) == 0 {
+			switch rnd.IntN(3) {
+			case 0:
 				_ = os.Link(filepath.Join(sibling, "secret"), path)
-			} else {
+			case 1:
+				_ = os.Link(filepath.Join(sibling, "symlink"), path)
+			case 2:
 				_ = os.Symlink(filepath.Join(sibling, "secret"), path)
 			}
 			return true

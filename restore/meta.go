@@ -142,7 +142,7 @@ func groupBits(n *catalog.Node) uint32 {
 // got from elsewhere, as from the default ACL of its directory. acl is false
 // if an access ACL could not be set.
 func (r *run) xattrs(ctx context.Context, h handle, n *catalog.Node) (acl bool, lost []loss, err error) {
-	_ = removeOthers
+	removeOthers(h, n)
 	acl = true
 	for i := range n.Xattrs {
 		x := &n.Xattrs[i]

@@ -127,6 +127,14 @@ func TestExisting(t *testing.T) {
 		{"a file for a directory", func(dst string) error { return os.WriteFile(dst+"/d", nil, 0o600) }, "d", false},
 		{"a symlink for a directory", func(dst string) error { return os.Symlink(t.TempDir(), dst+"/d") }, "d", false},
 		{"a directory for a directory", func(dst string) error { return os.Mkdir(dst+"/d", 0o500) }, "", false},
+		{"an immutable file", func(dst string) error {
+			err := os.WriteFile(dst+"/file", []byte("mine"), 0o600)
+			if os.Geteuid() == 0 {
+				setFlags(t, dst+"/file", 8)
+				t.Cleanup(func() { setFlags(t, dst+"/file", 0) })
+			}
+			return err
+		}, "file", false},
 		{"a fifo for a file", func(dst string) error { return unix.Mkfifo(dst+"/file", 0o600) }, "file", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

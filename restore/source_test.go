@@ -242,7 +242,7 @@ func setFlags(t testing.TB, path string, flags uint32) {
 // clearFlags clears the inode flags that makeSource sets, for a directory to
 // be removed.
 func clearFlags(t testing.TB, dir string) {
-	for _, name := range []string{"dir", "nodump", "append", "immutable", "linked"} {
+	for _, name := range []string{"dir", "nodump", "append", "immutable", "linked", "again"} {
 		setFlags(t, filepath.Join(dir, "flags", name), 0)
 	}
 }
