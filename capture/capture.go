@@ -206,9 +206,18 @@ func (c *Capturer) Lock() (unlock func(), err error) {
 }
 
 // parentDamaged reports whether err says that the parent's pages cannot be
-// read, so that going on without them, reading everything, may do.
+// read, so that going on without them, reading everything, may do. Damage to
+// the header of a pack may look like a later version, or like another key.
 func (c *Capturer) parentDamaged(err error, req Request) bool {
-	return req.Parent != nil && (errors.Is(err, pack.ErrDamaged) || errors.Is(err, chunk.ErrCorrupt))
+	if req.Parent == nil {
+		return false
+	}
+	for _, why := range []error{pack.ErrDamaged, pack.ErrTooOld, keys.ErrNotForUs, chunk.ErrCorrupt} {
+		if errors.Is(err, why) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Capturer) notice(object string, err error) {

@@ -371,8 +371,9 @@ func (x *index) addObjects(ctx context.Context, c *Capturer, dir string, names m
 	return flush()
 }
 
-// readIndex fetches an index object. One of another group, or one that is damaged,
-// gives nothing: its chunks are stored again when they are met.
+// readIndex fetches an index object. One of another group, one that is damaged
+// or one of a later version gives nothing: its chunks are stored again when
+// they are met.
 func (c *Capturer) readIndex(ctx context.Context, name string) ([]entry, error) {
 	object, err := store.ReadAll(ctx, c.Store, name, maxIndexLen)
 	if errors.Is(err, store.ErrNotExist) {
@@ -388,9 +389,6 @@ func (c *Capturer) readIndex(ctx context.Context, name string) ([]entry, error) 
 	packs, err := pack.OpenIndex(c.Key.Repository, name, c.Key.Group, object)
 	if errors.Is(err, keys.ErrNotForUs) {
 		return nil, nil // another group's, or from before the keys were rotated
-	}
-	if errors.Is(err, pack.ErrTooOld) {
-		return nil, fmt.Errorf("capture: %w", err)
 	}
 	if err != nil {
 		c.notice(name, err)

@@ -171,6 +171,9 @@ func (s *scanner) entry(ctx context.Context, at place, old *catalog.Row) error {
 		return s.file(ctx, at, old)
 	}
 	row := s.row(at, old)
+	if err := s.linked(at, row, old); err != nil {
+		return err
+	}
 	err := s.metadata(ctx, at, row, old)
 	if err == nil && row.Type == catalog.Symlink {
 		row.Target, err = s.target(at, row, old)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"tidemark/capture"
 	"tidemark/catalog"
@@ -34,8 +35,8 @@ A file that changes while it is read, or that cannot be read, is named, and is
 in the point without content: exit code 3. A capture that was interrupted goes
 on where it was when it is run again.
 
-Exclude patterns are as in .gitignore: "*.tmp" matches names everywhere, "cache/"
-directories, "/var/log/**" a path below DIRECTORY.
+Exclude patterns are as in .gitignore: "*.tmp" matches names everywhere,
+"cache/" directories, "/var/log/**" a path below DIRECTORY.
 
 Examples:
   tidemark capture -r /mnt/backup app=/srv/app
@@ -101,7 +102,7 @@ func (w *writer) captureAll(ctx context.Context, sources []namedSource, label st
 	for _, src := range sources {
 		unreadable, err := w.capture(ctx, src, label, at)
 		if err != nil && (ctx.Err() != nil || len(sources) == 1) {
-			return err
+			return explainFull(err)
 		}
 		if err != nil {
 			w.r.s.p.warn("%s was not captured: %v", src.name, err)
@@ -118,6 +119,14 @@ func (w *writer) captureAll(ctx context.Context, sources []namedSource, label st
 		return coded{exitPartial, fmt.Errorf("some files could not be read whole, in: %s", strings.Join(partial, ", "))}
 	}
 	return nil
+}
+
+// explainFull makes a hint of what helps where a disk is full.
+func explainFull(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return hint{err, "make room there, then run it again: it goes on from what is stored by now"}
+	}
+	return err
 }
 
 // sourcesOf returns the sources that the command line means.

@@ -13,13 +13,13 @@ func diffCommand(p *program) *cli.Command {
 	return &cli.Command{
 		Name:      "diff",
 		Category:  groupLook,
-		Usage:     "show what changed between two points, or between two directories of them",
+		Usage:     "show what changed between two points, or parts of them",
 		ArgsUsage: "A B",
 		Description: `A and B are paths in the mount, with or without the mount point before them.
 What both have is not even read: the cost follows the differences.
 
-  +  added       -  removed       M  content changed
-  T  another type of thing        m  only owner, times, permissions or attributes
+  +  added       M  content changed      T  another type of thing
+  -  removed     m  only owner, times, permissions or attributes changed
 
 Examples:
   tidemark diff daily/2019-07-18/app daily/2019-07-19/app

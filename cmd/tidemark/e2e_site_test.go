@@ -3,9 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,14 +170,19 @@ func (s *site) run(t *testing.T, args ...string) result {
 	return finish(t, s.command(t, args...))
 }
 
-// finish runs a command to its end.
+// hangs is how long a command may take before it counts as one that hangs.
+const hangs = 2 * time.Minute
+
+// finish runs a command to its end. One that hangs is made to say where.
 func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var out, errout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errout
-	err := cmd.Run()
-	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
-		t.Fatalf("%q: %v", cmd.Args, err)
+	must(t, cmd.Start())
+	watch := time.AfterFunc(hangs, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) })
+	_ = cmd.Wait() // the exit code says it
+	if !watch.Stop() {
+		t.Fatalf("%q hangs:\n%s%s", cmd.Args, &out, &errout)
 	}
 	return result{cmd.ProcessState.ExitCode(), out.String(), errout.String()}
 }
@@ -259,7 +264,7 @@ func (s *site) mountAt(t *testing.T, dir string, args ...string) *mounted {
 			}
 		}
 	})
-	t.Cleanup(func() { m.leave(t) })
+	t.Cleanup(func() { m.ended(t) }) // by then the test's context has ended, and so SIGTERM is sent
 	select {
 	case <-there:
 	case <-ended:
@@ -283,14 +288,8 @@ func (m *mounted) root(t *testing.T, path string) string {
 	return dir
 }
 
-// leave ends the mount, if it has not ended, by SIGTERM. Nothing of it may stay.
-func (m *mounted) leave(t *testing.T) {
-	t.Helper()
-	_ = m.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	m.ended(t)
-}
-
-// ended waits for the end of the mount's process, which must be orderly.
+// ended waits for the end of the mount's process, which must be orderly and
+// leave nothing.
 func (m *mounted) ended(t *testing.T) {
 	t.Helper()
 	m.once.Do(func() {
@@ -312,27 +311,31 @@ func isMountPoint(dir string) bool {
 	return unix.Stat(dir, &at) != nil || unix.Stat(filepath.Dir(dir), &above) != nil || at.Dev != above.Dev
 }
 
-// silent runs a program that must succeed and print nothing.
-func silent(t *testing.T, argv ...string) {
+// english returns a program that speaks English.
+func english(t *testing.T, argv ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	if err != nil || len(out) > 0 {
-		t.Errorf("%q: %v\n%.4000s", argv, err, out)
-	}
+	return cmd
 }
 
 // command runs a program that must succeed, and returns what it prints.
 func command(t *testing.T, argv ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
+	out, err := english(t, argv...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%q: %v\n%s", argv, err, out)
+		t.Fatalf("%q: %v\n%.4000s", argv, err, out)
 	}
 	return string(out)
+}
+
+// silent runs a program that must succeed and print nothing.
+func silent(t *testing.T, argv ...string) {
+	t.Helper()
+	out, err := english(t, argv...).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%q: %v\n%.4000s", argv, err, out)
+	}
 }
 
 // eventually waits until holds does, which is looked at some times a second.
@@ -366,6 +369,13 @@ func (s *site) objects(t *testing.T) map[string]int64 {
 		return err
 	}))
 	return found
+}
+
+// noise returns n bytes that nothing compresses.
+func noise(seed, n int) string {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(b) // it never fails
+	return string(b)
 }
 
 // needRoot skips the test for ordinary users.

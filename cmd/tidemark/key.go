@@ -31,7 +31,7 @@ Examples:
 		Subcommands: []*cli.Command{
 			{
 				Name:      "add",
-				Usage:     "seal the repository's secret to one more passphrase or public key",
+				Usage:     "make one more passphrase or public key open the repository",
 				ArgsUsage: "NAME",
 				Description: `NAME is what the key is called in "key list": small letters, digits and ._-
 
@@ -68,7 +68,7 @@ Examples:
 			},
 			{
 				Name:      "capture-only",
-				Usage:     "make a key with which a host can add points and read none",
+				Usage:     "make a key that adds points and reads none",
 				ArgsUsage: "HOST",
 				Description: `Enrols HOST, and writes its key to --output, or to standard output. Give the
 file to "tidemark capture" on that host, as --identity. Hosts share stored

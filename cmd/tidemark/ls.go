@@ -145,8 +145,11 @@ func (l *lister) node(path, shown string, n *catalog.Node) error {
 		name += "  (not captured: " + cleanLine(n.Unreadable) + ")"
 	}
 	size := fmt.Sprint(n.Size)
-	if n.Type == catalog.CharDevice || n.Type == catalog.BlockDevice {
+	switch n.Type {
+	case catalog.CharDevice, catalog.BlockDevice:
 		size = fmt.Sprintf("%d,%d", n.Major, n.Minor)
+	case catalog.Symlink:
+		size = fmt.Sprint(len(n.Target))
 	}
 	_, err := fmt.Fprintf(p.out, "%s %2d %-8s %-8s %10s %s %s\n", modeString(n), max(n.Links, 1),
 		ownerName(n.Owner, n.UID), ownerName(n.Group, n.GID), size,

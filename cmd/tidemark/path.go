@@ -144,7 +144,10 @@ func (f *finder) inView(ctx context.Context, sh *shelf, dir string, parts []stri
 	points := shown[i].Points
 	if rest = rest[1:]; len(rest) == 0 {
 		got := &found{path: dir}
-		for _, p := range points {
+		for _, p := range points { // a name is not believed before its point is; one that is damaged stays
+			if _, err := sh.open(ctx, p.Object); errors.Is(err, fusefs.ErrNotShown) || ctx.Err() != nil {
+				return nil, err
+			}
 			got.names = append(got.names, p.Source)
 		}
 		return got, nil
@@ -167,8 +170,12 @@ func (f *finder) inPoint(ctx context.Context, p *catalog.Opened, dir string, par
 		return nil, err
 	}
 	got := &found{path: dir, point: p, tree: tree, below: strings.Join(parts, "/")}
-	if got.node, err = tree.Resolve(ctx, got.below); err != nil {
-		return nil, fmt.Errorf("%s: %w", quoteName(dir+"/"+got.below), err)
+	got.node, err = tree.Resolve(ctx, got.below)
+	switch whole := dir + "/" + got.below; {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, hint{fmt.Errorf("%s is not in this point", quoteName(whole)), "tidemark ls " + quoteName(filepath.Dir(whole))}
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", quoteName(whole), err)
 	}
 	if got.below != "" {
 		got.path += "/" + got.below
@@ -241,7 +248,7 @@ func unescapeMount(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+3 < len(s) {
-			if c := (s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | s[i+3] - '0'; s[i+1] <= '3' {
+			if c := (s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'); s[i+1] <= '3' {
 				b.WriteByte(c)
 				i += 3
 				continue

@@ -190,7 +190,8 @@ func (r *repository) unlockByPassphrase(ctx context.Context, keyFiles []keyFile,
 	if err := r.openWith(sealed, []keys.Identity{id}); err != nil || r.secret != nil {
 		return err
 	}
-	return noAccess(fmt.Errorf("repository %s: wrong passphrase", quoteName(r.name)))
+	return noAccess(hint{fmt.Errorf("repository %s: wrong passphrase", quoteName(r.name)),
+		"tidemark key list -r " + quoteName(r.name) + ", which shows what opens it"})
 }
 
 // A keyFile is an object of keys/.

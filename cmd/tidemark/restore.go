@@ -21,12 +21,12 @@ func restoreCommand(p *program) *cli.Command {
 has to be mounted.
 
 What is in a directory PATH is written into the directory TARGET, which is made
-if it is missing. A file PATH is written into TARGET if that is a directory, else
-as TARGET. Contents, holes, times, permissions, hard links, extended attributes
-and ACLs are restored, and for root owners and devices.
+if it is missing. A file PATH is written into TARGET if that is a directory,
+else as TARGET. Contents, holes, times, permissions, hard links, extended
+attributes and ACLs are restored, and for root owners and devices.
 
 A restore that was interrupted is run again: what is complete is not written
-twice. What is in the way and differs is left alone and named, unless --overwrite.
+twice. What is in the way and differs stays and is named, unless --overwrite.
 
 Examples:
   tidemark restore latest/app /srv/app
