@@ -61,13 +61,6 @@ type dirs struct {
 	idle list.List // of *dir, the longest idle first; guarded by mu
 }
 
-// opened says that d is open as fd. Its first user is the caller.
-func (s *dirs) opened(d *dir, fd int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d.fd, d.users = fd, 1
-}
-
 // use calls fn with d's descriptor.
 func (s *dirs) use(d *dir, fn func(fd int) error) error {
 	fd, err := s.acquire(d)

@@ -200,12 +200,10 @@ func (r *run) next(ctx context.Context, f *frame) (child *dir, more bool) {
 // damaged, what comes after it may still be read; where that begins is found
 // by trying. It reports false if nothing can be read any more.
 func (r *run) pass(ctx context.Context, f *frame, cause error) (more bool) {
-	from := f.seen // names before the first that can be read
 	end := f.d.node.Below.Names
+	from := end // names before the first that can be read
 	if errors.Is(cause, pack.ErrDamaged) {
 		from = r.readable(ctx, &f.d.node, f.seen, end)
-	} else {
-		from = end
 	}
 	if ctx.Err() != nil {
 		return false
