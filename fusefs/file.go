@@ -11,16 +11,16 @@ import (
 	"tidemark/catalog"
 )
 
-// windowLen is how many extents of a large file an open file knows ahead: the
-// rest of a page of the list, or half of it. At the usual chunks that is 16 MiB of content.
+// windowLen is how many extents of a large file an open file knows ahead: about
+// half a page of its list. At the usual chunks that is 16 MiB of content.
 const windowLen = 64
 
 // An openFile is an open regular file. What it is reading is kept in
 // mount.reading, by node and offset, as long as there is room.
 type openFile struct {
 	node   *node
-	text   []byte                 // of README.txt, as it was when it was opened
-	window atomic.Pointer[window] // extents around the last read; nil before it
+	text   []byte                 // of a short file; of README.txt, as it was when it was opened
+	window atomic.Pointer[window] // of another: extents around the last read; nil before it
 }
 
 // A window is some extents of a file, one after the other. It does not change.

@@ -293,6 +293,7 @@ func TestEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		noPoll(t, dir)
 		f, err := os.Open(dir + "/" + onlyPoint + "/list")
 		if err != nil {
 			t.Fatal(err)
@@ -314,6 +315,7 @@ func TestEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		noPoll(t, dir)
 		f, err := os.Open(dir + "/" + onlyPoint + "/list")
 		if err != nil {
 			t.Fatal(err)

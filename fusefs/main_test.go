@@ -8,8 +8,10 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +34,33 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if os.Geteuid() == 0 && os.Getenv("TIDEMARK_TEST_ALONE") == "" {
+		if code, ran := runAlone(); ran {
+			os.Exit(code)
+		}
+	}
 	os.Exit(m.Run())
+}
+
+// runAlone runs the tests in a mount namespace of their own, and returns their
+// exit code; or says that it may not. Nobody else goes into the mounts there, or
+// keeps a copy of them, so that they are in use only if a test uses them. And
+// none outlives the tests.
+func runAlone() (code int, ran bool) {
+	exe, err := os.Executable()
+	if err != nil {
+		return 1, false
+	}
+	runtime.LockOSThread() // whose end, else, would be the child's
+	cmd := exec.Command(exe, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), "TIDEMARK_TEST_ALONE=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		runtime.UnlockOSThread()
+		return 1, false
+	}
+	return cmd.ProcessState.ExitCode(), true
 }
 
 // child returns this program as one of the children.
