@@ -31,7 +31,12 @@ groups 1 5f5e5d5c5b5a595857565554535251500f0e0d0c0b0a09080706050403020100
 groups 2 6f6e6d6c6b6a696867666564636261600f0e0d0c0b0a09080706050403020100
 `
 
-const vectorRecipient = "age1y264xga787zn9fjnhf57yd4jdsmvwfu33wmqmjx06ry3wsly5pvq0geqg2"
+// vectorIdentity is the newest identity of vectorSecret, and vectorRecipient is
+// whom it opens what is sealed to.
+const (
+	vectorIdentity  = "AGE-SECRET-KEY-1KSWDWHUZNJR2E9TV9V40CA2S6EN4LAH265J9P9VRZSV9W0P5WP8QWFHFP3"
+	vectorRecipient = "age1y264xga787zn9fjnhf57yd4jdsmvwfu33wmqmjx06ry3wsly5pvq0geqg2"
+)
 
 // Run secrets, sealed by age once: it never seals twice to the same bytes.
 // Their keys are SHA-256("tidemark vectors run " + their names here).
@@ -72,7 +77,7 @@ const (
 	otherSource  = "db"
 )
 
-// The runs' packs that pages and moved pieces are said to lie in.
+// vectorTime is when the points were taken, and about when everything else.
 var vectorTime = time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC)
 
 // A vectorWorld is what the vectors are made from.

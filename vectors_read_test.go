@@ -599,7 +599,7 @@ func contentFields(n *catalog.Node) fields {
 // one was good.
 var errNoPage = errors.New("another page")
 
-// A onePage is a store of one page and the one above it.
+// A pageMap gives out a page, and the one above it.
 type pageMap map[chunk.ID][]byte
 
 func (m pageMap) Page(_ context.Context, id chunk.ID, _ pack.Place) ([]byte, error) {

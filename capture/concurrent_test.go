@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"tidemark/capture"
@@ -68,8 +67,8 @@ func TestTwoSourcesAtOnce(t *testing.T) {
 // repository at the same time: they have nothing but it in common.
 func TestHostsAtOnce(t *testing.T) {
 	dir := faultTree(t, 2<<20)
-	web := newRepository(t, store.NewMem())
-	mail := web.inGroup("mail", "web")
+	r := newRepository(t, store.NewMem())
+	web, mail := r.inGroup("web", "servers"), r.inGroup("mail", "servers")
 	for round := range 2 {
 		write(t, filepath.Join(dir, "new"), random(200<<10))
 		var g sync.WaitGroup
@@ -98,7 +97,6 @@ func TestReadDuringCapture(t *testing.T) {
 	point := &r.open(object).Point
 	want := contentSums(t, dir)
 
-	var captures atomic.Int64
 	done := make(chan struct{})
 	var g sync.WaitGroup
 	for range 2 {
@@ -120,7 +118,6 @@ func TestReadDuringCapture(t *testing.T) {
 		write(t, filepath.Join(dir, "large"), random(2<<20))
 		write(t, filepath.Join(dir, "d", fmt.Sprint(i)), random(20<<10))
 		r.takePoint("app", dir)
-		captures.Add(1)
 	}
 	close(done)
 	g.Wait()
@@ -248,7 +245,7 @@ func TestCondemned(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			content := random(10 << 10)
+			content := random(2 << 10) // one chunk
 			write(t, filepath.Join(dir, "file"), content)
 			mem := store.NewMem()
 			r := newRepository(t, mem)

@@ -141,10 +141,10 @@ func TestResume(t *testing.T) {
 func TestMovingFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "log")
-	write(t, path, random(2<<20))
+	write(t, path, random(24<<20))
 	write(t, filepath.Join(dir, "still"), []byte("still"))
 	r := newRepository(t, store.NewMem())
-	stop, done := make(chan struct{}), make(chan struct{})
+	stop, started, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
@@ -153,7 +153,10 @@ func TestMovingFile(t *testing.T) {
 			return
 		}
 		defer f.Close()
-		for {
+		for i := 0; ; i++ {
+			if i == 1 {
+				close(started)
+			}
 			select {
 			case <-stop:
 				return
@@ -162,6 +165,7 @@ func TestMovingFile(t *testing.T) {
 			}
 		}
 	}()
+	<-started
 	p, _ := r.capture(dir)
 	close(stop)
 	<-done

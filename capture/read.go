@@ -129,7 +129,7 @@ func (r *reader) try(ctx context.Context, j *job, list *extentList) error {
 	}
 
 	if before.Size <= catalog.MaxInlineLen {
-		err = r.inline(j, before.Size)
+		err = r.inline(j, &before)
 	} else {
 		err = r.extents(ctx, j, before.Size, list)
 	}
@@ -146,9 +146,20 @@ func (r *reader) try(ctx context.Context, j *job, list *extentList) error {
 	return nil
 }
 
-func (r *reader) inline(j *job, size int64) error {
+func (r *reader) inline(j *job, stat *walk.Stat) error {
+	size := stat.Size
 	if size == 0 {
 		return nil
+	}
+	if stat.Blocks == 0 { // a hole; or the filesystem keeps it in the inode
+		err := walk.Holes(j.file, size, func(off, n int64) error {
+			j.row.Alloc = catalog.HolesListed
+			j.row.Holes = append(j.row.Holes, catalog.Range{Off: uint64(off), Len: uint64(n)})
+			return nil
+		})
+		if err != nil {
+			return &fileError{err}
+		}
 	}
 	b := make([]byte, size+1)
 	n, err := j.file.ReadAt(b, 0)

@@ -44,12 +44,12 @@ func TestDamagedChunk(t *testing.T) {
 	damaged, last := 0, ""
 	for bad := range int64(1000) {
 		var asked atomic.Int64
-		var hit chunk.ID
+		var hit atomic.Pointer[chunk.ID]
 		faulty := chunksFunc(func(ctx context.Context, id chunk.ID, at pack.Place) (restore.Piece, error) {
 			if asked.Add(1)-1 == bad {
-				hit = id
+				hit.Store(&id)
 			}
-			if id == hit {
+			if h := hit.Load(); h != nil && *h == id {
 				return nil, errDamaged
 			}
 			return chunks.Chunk(ctx, id, at)

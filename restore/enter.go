@@ -182,7 +182,7 @@ func (r *run) finish(ctx context.Context, d *dir) {
 	}
 	err := r.dirs.use(d, func(fd int) error {
 		r.dirs.openParent(d, fd)
-		lost, err := r.metadata(ctx, handle{fd: fd}, &d.node)
+		_, lost, err := r.metadata(ctx, handle{fd: fd}, &d.node)
 		if err != nil {
 			return err
 		}

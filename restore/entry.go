@@ -181,7 +181,7 @@ func (e *entry) write(ctx context.Context, over bool, keep func(handle) (bool, e
 			return err
 		}
 	}
-	lost, err := e.r.metadata(ctx, h, n)
+	st, lost, err := e.r.metadata(ctx, h, n)
 	if err != nil {
 		return err
 	}
@@ -190,10 +190,6 @@ func (e *entry) write(ctx context.Context, over bool, keep func(handle) (bool, e
 		if kept, err = keep(h); err != nil {
 			return err
 		}
-	}
-	st, err := statAt(h.fd, "")
-	if err != nil {
-		return err
 	}
 	fd := h.fd
 	h.fd = -1

@@ -14,16 +14,16 @@ import (
 	"tidemark/catalog"
 )
 
-// metadata gives h what n has beside its content and its inode flags. The
-// order matters: a change of owner clears set-id bits and file capabilities,
-// who is not root may set attributes only while the permissions still allow
-// it, and an ACL changes the permissions. What cannot be kept is returned; the
-// error is that of fetching a large attribute, or that h itself fails.
-func (r *run) metadata(ctx context.Context, h handle, n *catalog.Node) (lost []loss, err error) {
+// metadata gives h what n has beside its content and its inode flags, and
+// returns its stat. The order matters: a change of owner clears set-id bits
+// and file capabilities, who is not root may set attributes only while the
+// permissions still allow it, and an ACL changes the permissions. What cannot
+// be kept is returned; the error is that of fetching a large attribute.
+func (r *run) metadata(ctx context.Context, h handle, n *catalog.Node) (st stat, lost []loss, err error) {
 	kept, lost := r.chown(h, n)
 	acl, more, err := r.xattrs(ctx, h, n)
 	if err != nil {
-		return nil, err
+		return stat{}, nil, err
 	}
 	lost = append(lost, more...)
 	mode := uint32(n.Mode)
@@ -34,25 +34,19 @@ func (r *run) metadata(ctx context.Context, h handle, n *catalog.Node) (lost []l
 	if err := h.setMtime(n.Mtime); err != nil {
 		lost = append(lost, loss{ModTime, err})
 	}
-	more, err = check(h, n, mode)
-	return append(lost, more...), err
-}
-
-// check returns what a filesystem changed of what it was told, without saying
-// so: times out of its range, bits that it does not grant.
-func check(h handle, n *catalog.Node, mode uint32) (lost []loss, err error) {
-	st, err := statAt(h.fd, "")
-	if err != nil {
-		return nil, err
+	if st, err = statAt(h.fd, ""); err != nil {
+		return stat{}, nil, err
 	}
+	// A filesystem may change what it was told without saying so: times out of
+	// its range, bits that it does not grant.
 	if st.mtime != n.Mtime {
 		lost = append(lost, loss{ModTime, fmt.Errorf("it became %d.%09d seconds of 1970, not %d.%09d",
 			st.mtime.Sec, st.mtime.Nsec, n.Mtime.Sec, n.Mtime.Nsec)})
 	}
-	if got := st.mode &^ unix.S_IFMT; got != mode && n.Type != catalog.Symlink {
-		lost = append(lost, loss{Permissions, fmt.Errorf("they became %04o, not %04o", got, mode)})
+	if st.perm() != mode && n.Type != catalog.Symlink {
+		lost = append(lost, loss{Permissions, fmt.Errorf("they became %04o, not %04o", st.perm(), mode)})
 	}
-	return lost, nil
+	return st, lost, nil
 }
 
 // chown gives h to n's owner and group, as far as we may. kept reports whether

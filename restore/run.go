@@ -168,12 +168,16 @@ func (r *run) next(ctx context.Context, f *frame) (child *dir, more bool) {
 	}
 	row, ok, err := f.rows.Next(ctx)
 	switch {
-	case ctx.Err() != nil, err == nil && !ok:
+	case ctx.Err() != nil:
 		return nil, false
 	case err != nil && !ok:
 		return nil, r.pass(ctx, f, err)
+	case !ok:
+		r.unknown(f, f.d.node.Below.Names)
+		return nil, false
 	}
-	f.seen = f.rows.Rank() - 1 + max(row.Totals().Names, 1)
+	r.unknown(f, f.rows.Rank()-1)
+	f.seen += max(row.Totals().Names, 1)
 	switch {
 	case err != nil:
 		r.failed(f.d.join(row.Name), catalog.Totals{Names: 1}, err)
@@ -237,6 +241,16 @@ func (r *run) readable(ctx context.Context, d *catalog.Node, bad, end uint64) ui
 		}
 	}
 	return good
+}
+
+// unknown counts the names, up to so many of f's directory, that were below an
+// entry which could not be read.
+func (r *run) unknown(f *frame, before uint64) {
+	if before > f.seen {
+		r.passed(catalog.Totals{Names: before - f.seen})
+		r.report.failed.Add(before - f.seen)
+		f.seen = before
+	}
 }
 
 // failed says that the entry at path is not restored, with all it contains.

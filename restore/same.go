@@ -67,10 +67,7 @@ func (e *entry) alike(ctx context.Context, st *stat) (bool, error) {
 	}
 	defer unix.Close(fd)
 	defer unix.Unlinkat(e.at, temp, 0)
-	if _, err := e.r.metadata(ctx, handle{fd: fd}, n); err != nil {
-		return false, err
-	}
-	would, err := statAt(fd, "")
+	would, _, err := e.r.metadata(ctx, handle{fd: fd}, n)
 	return equal(would.uid, would.gid, would.perm(), would.mtime), err
 }
 

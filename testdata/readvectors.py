@@ -215,7 +215,7 @@ def body(repo, vector, kind):
     data, closed = [], rescue.end
     rescue.end = lambda stream: data.append(stream.getvalue())
     try:
-        repo.record(kind, vector["object"], "", signers)
+        repo.record(vector["object"], kind, "", signers)
     finally:
         rescue.end = closed
     return data[0]
@@ -279,7 +279,8 @@ def page(vector):
     tables = take(places, [RUNS, BLOCKS, PLACES])
     found = [{"block": resolve(tables, place["block"], own), "offset": place["offset"], "length": place["length"]}
              for place in tables["places"]]
-    rows = zip(rescue.divide(identity, count), rescue.divide(hints, count), rescue.divide(places, count, found))
+    hints = rescue.divide(hints, count) if kind == 1 and level == 0 else [b""] * count
+    rows = zip(rescue.divide(identity, count), hints, rescue.divide(places, count, found))
     told = [tell(kind, level, io.BytesIO(row), io.BytesIO(hint), iter(at)) for row, hint, at in rows]
     return {"kind": kind, "level": level, "rows": told}
 

@@ -14,19 +14,27 @@ import (
 // shows them, and looks what that takes at most. (The tag "large" has the same
 // with a million, for what the program promises.)
 func TestMemory(t *testing.T) {
-	dir, err := os.MkdirTemp("/dev/shm", "tidemark-test-*") // a disk takes half a minute
-	if err != nil {
-		dir = t.TempDir()
-	}
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-	testMemory(t, dir, 100_000, 160<<20)
+	testMemory(t, newSite(t), memoryDir(t), 100_000, 160<<20)
 }
 
-// testMemory makes so many files below dir. No process may take more than most bytes.
-func testMemory(t *testing.T, dir string, files int, most int64) {
+// memoryDir returns an empty directory, in memory if there is such a filesystem:
+// a disk takes half a minute for 200,000 files.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "tidemark-test-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+// testMemory captures so many files, which it makes below dir, into the
+// repository of s. No process may take more than most bytes.
+func testMemory(t *testing.T, s *site, dir string, files int, most int64) {
+	t.Helper()
 	needFUSE(t)
 	needPrograms(t, "python3", "find")
-	s := newSite(t)
 	one, many := dir+"/one", dir+"/many"
 	makeFiles(t, one, files)
 
