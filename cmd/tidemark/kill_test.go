@@ -26,83 +26,75 @@ import (
 // index names are not sent again; and in the end a capture succeeds, and its
 // point is the tree.
 func TestKilledCaptures(t *testing.T) {
-	const rounds, tries, perRound = 4, 7, 1100
+	const rounds, perRound, mostTries = 4, 6, 30
 	s := newSite(t)
 	source := s.dir + "/source"
 	rnd := rand.New(rand.NewPCG(2026, 9))
-	noise := rand.NewChaCha8([32]byte{5})
-	grow := func(round int) {
-		for i := range perRound { // of a size that shares packs of 16 MiB: there are many
-			path := fmt.Sprintf("%s/%d/%d/file-%d", source, round, i%7, i)
-			must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-			b := make([]byte, 80<<10+rnd.IntN(40<<10))
-			_, _ = noise.Read(b) // it never fails
-			must(t, os.WriteFile(path, b, 0o644))
-		}
-	}
-	touch := func(n int) {
-		path := fmt.Sprintf("%s/changes/%d", source, n)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		must(t, os.WriteFile(path, fmt.Append(nil, "change ", n), 0o644))
-	}
 	watch := newWatcher(s)
-	must(t, os.Mkdir(source, 0o755))
-	touch(0)
-	s.ok(t, "capture", "app="+source) // enrols the host
-
-	var killed, afterPacks, afterIndex, resent, spared int64
-	var whole time.Duration
+	var killed, withPacks, withIndex int
+	var again int64
+	var took time.Duration // by the last capture that nobody killed
 	for round := range rounds {
-		grow(round)
-		if round == 0 { // how long the capture of a round's files takes
-			began := time.Now()
-			watch.capture(t, source, 0)
-			whole = time.Since(began)
-			watch.look(t)
-			continue
-		}
-		for try := range tries + 1 {
-			touch(round*tries + try)
-			moment := time.Duration(rnd.Int64N(int64(whole*3/4))) + time.Millisecond
-			switch try {
-			case 0: // soon after it has written index/ for the first time, far from its end
-				moment = untilIndex + moment/8
-			case tries:
-				moment = 0
+		growChunks(t, fmt.Sprintf("%s/%d", source, round), 1100, rnd) // seven packs; index/ is written after four
+		kills := 0
+		for try := 0; round > 0 && kills < perRound && try < mostTries; try++ {
+			growChunks(t, fmt.Sprintf("%s/changes/%d-%d", source, round, try), 50, rnd)
+			kill := moment{delay: time.Duration(rnd.Int64N(int64(took))) + 1}
+			switch try % 3 {
+			case 0: // soon after it has written index/: the first time, that is far from its end
+				kill = moment{catalog.IndexArea, kill.delay / 8}
+			case 1: // soon after it has stored a pack
+				kill = moment{catalog.PackArea, kill.delay / 8}
 			}
-			packs, indexes := len(watch.packs), len(watch.index)
-			ended := watch.capture(t, source, moment)
-			sent := watch.look(t)
-			resent += sent.again
-			spared += sent.indexed
+			packs, index := len(watch.packs), len(watch.index)
+			ended, this := watch.capture(t, source, kill)
+			again += watch.look(t)
 			if ended {
+				took = this
 				continue
 			}
-			if killed++; moment == 0 {
-				t.Fatal("a capture that nobody killed did not end")
-			}
+			kills++
 			if len(watch.packs) > packs {
-				afterPacks++
+				withPacks++
 			}
-			if len(watch.index) > indexes {
-				afterIndex++
+			if len(watch.index) > index {
+				withIndex++
 			}
 		}
+		killed += kills
+		var ended bool
+		if ended, took = watch.capture(t, source, moment{}); !ended {
+			t.Fatal("a capture that nobody killed did not end")
+		}
+		again += watch.look(t)
 	}
-	t.Logf("%d captures killed, of up to %v each: %d when they had stored packs, %d when they had written index/; "+
-		"%d bytes of chunks were sent again that no index named, %d that one did",
-		killed, whole.Round(time.Millisecond), afterPacks, afterIndex, resent, spared)
-	if killed < 10 || afterPacks < 3 || afterIndex < 1 {
+	t.Logf("%d captures were killed: %d when they had stored packs, %d when they had written index/ too; %d bytes of chunks were sent again, none that index/ had named",
+		killed, withPacks, withIndex, again)
+	if killed != (rounds-1)*perRound || withPacks < 4 || withIndex < 1 {
 		t.Error("that is too few: the test shows little")
 	}
-	again := newWatcher(s)
-	again.whole(t) // all of it once more
-	if n := len(again.points); n != len(watch.points) || n < rounds+1 {
+	fresh := newWatcher(s)
+	fresh.whole(t) // all of it once more
+	if n := len(fresh.points); n != len(watch.points) || n < rounds {
 		t.Errorf("%d points, want %d", n, len(watch.points))
 	}
 	restored := s.dir + "/restored"
 	s.ok(t, "restore", "latest/app", restored)
 	wantSameTree(t, source, restored)
+}
+
+// growChunks makes n files of about 100 KB in a new directory: chunks of a size
+// that shares packs of 16 MiB.
+func growChunks(t *testing.T, dir string, n int, rnd *rand.Rand) {
+	t.Helper()
+	noise := rand.NewChaCha8([32]byte{byte(rnd.Uint32()), byte(rnd.Uint32())})
+	for i := range n {
+		path := fmt.Sprintf("%s/%d/file-%d", dir, i%7, i)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		b := make([]byte, 80<<10+rnd.IntN(40<<10))
+		_, _ = noise.Read(b) // it never fails
+		must(t, os.WriteFile(path, b, 0o644))
+	}
 }
 
 // A watcher looks into the repository of a site from within. What it has seen
@@ -121,15 +113,20 @@ func newWatcher(s *site) *watcher {
 	return &watcher{s, map[string]bool{}, map[pack.Place]bool{}, map[string]bool{}, map[string]bool{}, map[chunk.ID]bool{}, map[chunk.ID]bool{}}
 }
 
-// untilIndex, added to a time, counts it from the moment that index/ has a new object.
-const untilIndex = time.Hour
+// A moment of a capture: so long after it has stored its first object of an
+// area, or after its start. The zero moment never comes.
+type moment struct {
+	area  catalog.Area
+	delay time.Duration
+}
 
-// capture captures source, and kills that after some time, if it is not 0. It
-// reports whether the capture ended by itself; then it must have succeeded.
-// All points must be whole.
-func (w *watcher) capture(t *testing.T, source string, kill time.Duration) (ended bool) {
+// capture captures source, and kills that at a moment. It reports whether the
+// capture ended by itself, as it must have succeeded then, and how long it
+// took. All points must be whole.
+func (w *watcher) capture(t *testing.T, source string, kill moment) (ended bool, took time.Duration) {
 	t.Helper()
-	indexes := w.indexes(t)
+	before := w.count(t, kill.area)
+	began := time.Now()
 	cmd := w.site.command(t, "capture", "app="+source)
 	var said strings.Builder
 	cmd.Stderr = &said
@@ -137,22 +134,19 @@ func (w *watcher) capture(t *testing.T, source string, kill time.Duration) (ende
 	done := make(chan struct{})
 	var killer sync.WaitGroup
 	killer.Go(func() {
+		if kill == (moment{}) {
+			return
+		}
 		look := time.NewTicker(2 * time.Millisecond)
 		defer look.Stop()
-		for kill >= untilIndex {
+		for kill.area != "" && w.count(t, kill.area) == before {
 			select {
 			case <-look.C:
-				if w.indexes(t) > indexes {
-					kill -= untilIndex
-				}
 			case <-done:
 				return
 			}
 		}
-		if kill == 0 {
-			return
-		}
-		timer := time.NewTimer(kill)
+		timer := time.NewTimer(kill.delay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -161,6 +155,7 @@ func (w *watcher) capture(t *testing.T, source string, kill time.Duration) (ende
 		}
 	})
 	_ = cmd.Wait() // its state says it
+	took = time.Since(began)
 	close(done)
 	killer.Wait()
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -169,12 +164,12 @@ func (w *watcher) capture(t *testing.T, source string, kill time.Duration) (ende
 		t.Errorf("a capture after others were killed: %v\n%s", cmd.ProcessState, said.String())
 	}
 	w.whole(t)
-	return ended
+	return ended, took
 }
 
-// indexes returns how many objects index/ has.
-func (w *watcher) indexes(t *testing.T) int {
-	found, err := filepath.Glob(w.site.repo + "/index/*/*/*")
+// count returns how many objects all runs have stored in an area.
+func (w *watcher) count(t *testing.T, area catalog.Area) int {
+	found, err := filepath.Glob(fmt.Sprintf("%s/%s/*/*/*", w.site.repo, area))
 	if err != nil {
 		t.Error(err)
 	}
@@ -254,43 +249,37 @@ func (w *watcher) readNode(ctx context.Context, f *fetch.Fetcher, tree *catalog.
 	return nil
 }
 
-// sent says how much a run sent of what was there before it, in bytes of chunks.
-type sent struct {
-	again   int64 // that were in packs, and in no index
-	indexed int64 // that an index named: there must be none
-}
-
-// look finds out what a run has sent since the last look.
-func (w *watcher) look(t *testing.T) (total sent) {
+// look finds out what a run has sent since the last look. It returns how many
+// bytes of chunks were in packs already, and in no index. None that an index
+// named may be among what was sent.
+func (w *watcher) look(t *testing.T) (again int64) {
 	t.Helper()
 	w.site.inside(t, func(ctx context.Context, r *repository) error {
 		packs, err := newObjects(ctx, r, catalog.PackArea, w.packs)
 		if err != nil {
 			return err
 		}
-		var pieces []pack.Piece
+		indexed := int64(0)
 		for _, name := range packs {
-			more, err := piecesOf(ctx, r, name)
+			pieces, err := piecesOf(ctx, r, name)
 			if err != nil {
 				return err
 			}
-			pieces = append(pieces, more...)
-		}
-		for _, p := range pieces {
-			switch {
-			case w.named[p.ID]:
-				total.indexed += int64(p.Len)
-			case w.stored[p.ID]:
-				total.again += int64(p.Len)
+			for _, p := range pieces {
+				if w.named[p.ID] {
+					indexed += int64(p.Len)
+				} else if w.stored[p.ID] {
+					again += int64(p.Len)
+				}
+				w.stored[p.ID] = true
 			}
-			w.stored[p.ID] = true
+		}
+		if indexed > 0 {
+			t.Errorf("%d bytes of chunks were sent again that index/ had named before", indexed)
 		}
 		return w.readIndex(ctx, r)
 	})
-	if total.indexed > 0 {
-		t.Errorf("%d bytes of chunks were sent again that index/ had named before", total.indexed)
-	}
-	return total
+	return again
 }
 
 // readIndex notes which chunks the new objects of index/ name.
