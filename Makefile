@@ -75,6 +75,10 @@ fuzz: ## every fuzz target for FUZZTIME (60s) each
 	@echo '==> fuzz'
 	@packaging/fuzz $(or $(FUZZTIME),60s)
 
+.PHONY: test-large
+test-large: ## what is promised of a million files: ten minutes, 5 GiB
+	go test -tags large -run TestMillionFiles -count 1 -timeout 60m -v ./cmd/tidemark
+
 .PHONY: bench
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem -timeout 60m $(or $(PKG),./...)
