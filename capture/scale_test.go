@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tidemark/capture"
 	"tidemark/catalog"
 	"tidemark/chunk"
 	"tidemark/fetch"
@@ -106,124 +107,100 @@ func (r *repository) packKinds() map[string]pack.Kind {
 	return kinds
 }
 
-// TestChangeInHugeDirectory changes one thing in a tree with a directory of
-// 200,000 entries: what is written is that, and the way to it.
-func TestChangeInHugeDirectory(t *testing.T) {
+// TestHugeDirectory captures a tree with a directory of 200,000 entries, and
+// again with one thing changed: what is written is that, and the way to it.
+// Then it opens files of the newest point, knowing nothing: each block of
+// pages on the way is asked for once, the content too, and one header for each
+// run that is met. Nothing is listed, and no index is read.
+func TestHugeDirectory(t *testing.T) {
 	const entries = 200_000
 	dir := memoryDir(t)
-	huge := filepath.Join(dir, "huge")
-	makeEmpty(t, huge, entries)
+	makeEmpty(t, filepath.Join(dir, "huge"), entries)
 	for i := range 200 { // beside it, what must not be touched
 		write(t, filepath.Join(dir, "other", fmt.Sprint(i), "file"), []byte("other"))
 	}
-	r := newRepository(t, store.NewMem())
+	contents := map[string][]byte{"huge/entry-017500": random(100 << 10), "huge/entry-123456": []byte("changed"), "huge/entry-077777-new": []byte("new")}
+	write(t, filepath.Join(dir, "huge/entry-017500"), contents["huge/entry-017500"])
+	counter := store.Count(store.NewMem())
+	r := newRepository(t, counter)
 	_, progress := r.capture(dir)
 	if got := progress.Files.Load(); got != entries+200 {
 		t.Fatalf("%d files were captured, want %d", got, entries+200)
 	}
-	all := progress.NewPages.Load()
+	t.Logf("%d pages were written for %d files", progress.NewPages.Load(), entries+200)
 
-	for _, step := range []struct {
-		name   string
-		change func() error
-		path   string // of it
-	}{
-		{"a file is written", func() error {
-			return os.WriteFile(filepath.Join(huge, "entry-123456"), []byte("changed"), 0o644)
-		}, "huge/entry-123456"},
-		{"a file is made", func() error {
-			return os.WriteFile(filepath.Join(huge, "entry-077777-new"), []byte("new"), 0o644)
-		}, "huge/entry-077777-new"},
+	var p *catalog.Opened
+	for _, changed := range []string{"huge/entry-123456", "huge/entry-077777-new"} {
+		packs := r.packKinds()
+		write(t, filepath.Join(dir, changed), contents[changed])
+		p, progress = r.capture(dir)
+		r.checkOneChange(p, changed, packs, progress)
+	}
+	for path, runs := range map[string]int{
+		"huge/entry-017500":     2, // the pages above its own, and what the first run wrote
+		"huge/entry-123456":     2, // as the second run wrote it
+		"huge/entry-077777-new": 1,
 	} {
-		if err := step.change(); err != nil {
-			t.Fatal(err)
+		levels := len(r.pathPages(p, path))
+		counter.Reset()
+		got, blocks, met := r.openCold(p.Object, path)
+		if string(got) != string(contents[path]) {
+			t.Errorf("%s: %d bytes that are not its content", path, len(got))
 		}
-		before := r.packKinds()
-		p, progress := r.capture(dir)
-		pages, opened := progress.NewPages.Load(), progress.FilesRead.Load()
-		way := len(r.pathPages(p, step.path))
-		depth := strings.Count(step.path, "/") + 1
-		t.Logf("%s: %d of %d pages written, %d on the way to it at depth %d; %d files opened; %d bytes stored",
-			step.name, pages, all, way, depth, opened, progress.StoredBytes.Load())
-		if pages > int64(depth+2) {
-			t.Errorf("%s: %d pages were written, want at most depth + 2 = %d", step.name, pages, depth+2)
-		}
-		if opened != 1 {
-			t.Errorf("%s: %d files were opened, want 1", step.name, opened)
-		}
-		trees := 0
-		for name, kind := range r.packKinds() {
-			if before[name] != 0 {
-				continue
-			}
-			if kind != pack.TreePack {
-				t.Errorf("%s: a %v was written, and all content is inline", step.name, kind)
-			}
-			trees++
-		}
-		if trees != 1 {
-			t.Errorf("%s: %d packs of pages were written, want 1", step.name, trees)
+		checkColdRequests(t, counter.Requests(), p.Object, path, blocks, met)
+		if met != runs || levels != 4 || blocks > levels+1 {
+			t.Errorf("%s: %d levels of pages, %d blocks, %d runs; want 4, at most 5, and %d", path, levels, blocks, met, runs)
 		}
 	}
 }
 
-// TestColdOpen opens one file of a point with 200,000 files, knowing nothing:
-// each block of pages on the way is asked for once, its content too, and one
-// header for each run that is met. Nothing is listed, and no index is read.
-func TestColdOpen(t *testing.T) {
-	dir := memoryDir(t)
-	const dirs, files = 200, 1000
-	for i := range dirs {
-		makeEmpty(t, filepath.Join(dir, fmt.Sprintf("dir-%03d", i)), files)
+// checkOneChange looks what a capture has written that found one path changed.
+func (r *repository) checkOneChange(p *catalog.Opened, changed string, packs map[string]pack.Kind, progress *capture.Progress) {
+	r.t.Helper()
+	pages, opened := progress.NewPages.Load(), progress.FilesRead.Load()
+	depth := strings.Count(changed, "/") + 1
+	r.t.Logf("%s: %d pages written, %d on the way to it at depth %d; %d files opened; %d bytes stored",
+		changed, pages, len(r.pathPages(p, changed)), depth, opened, progress.StoredBytes.Load())
+	if pages > int64(depth+2) {
+		r.t.Errorf("%s: %d pages were written, want at most depth + 2 = %d", changed, pages, depth+2)
 	}
-	early, late := "dir-017/entry-000500", "dir-150/entry-000999"
-	contents := map[string][]byte{early: random(100 << 10), late: random(30 << 10)}
-	counter := store.Count(store.NewMem())
-	r := newRepository(t, counter)
-	write(t, filepath.Join(dir, early), contents[early])
-	r.capture(dir)
-	write(t, filepath.Join(dir, late), contents[late])
-	p, progress := r.capture(dir)
-	if got := progress.Files.Load(); got != dirs*files {
-		t.Fatalf("the point has %d files, want %d", got, dirs*files)
+	if opened != 1 {
+		r.t.Errorf("%s: %d files were opened, want 1", changed, opened)
 	}
+	trees := 0
+	for name, kind := range r.packKinds() {
+		if packs[name] != 0 {
+			continue
+		}
+		if kind != pack.TreePack {
+			r.t.Errorf("%s: a %v was written, and the content is inline", changed, kind)
+		}
+		trees++
+	}
+	if trees != 1 {
+		r.t.Errorf("%s: %d packs of pages were written, want 1", changed, trees)
+	}
+}
 
-	for _, tt := range []struct {
-		path string
-		runs int
-	}{
-		{late, 1},  // all that leads to it was written by the second run
-		{early, 2}, // its directory and its content were by the first
-	} {
-		levels := len(r.pathPages(p, tt.path))
-		counter.Reset()
-		got, blocks, runs := r.openCold(p.Object, tt.path)
-		if string(got) != string(contents[tt.path]) {
-			t.Errorf("%s: %d bytes that are not its content", tt.path, len(got))
+// checkColdRequests looks what was asked of the store to open one file.
+func checkColdRequests(t *testing.T, requests []store.Request, object, path string, blocks, runs int) {
+	t.Helper()
+	var points, headers, reads int
+	for _, q := range requests {
+		switch {
+		case q.Op == store.OpRead && q.Key == object:
+			points++
+		case q.Op == store.OpRead && strings.HasPrefix(q.Key, "packs/") && q.Off == 0 && q.N == pack.MaxHeader:
+			headers++
+		case q.Op == store.OpRead && strings.HasPrefix(q.Key, "packs/"):
+			reads++
+		default:
+			t.Errorf("%s: it asked for %v %s", path, q.Op, q.Key)
 		}
-		var points, headers, reads, others int
-		for _, q := range counter.Requests() {
-			area, _, _ := strings.Cut(q.Key, "/")
-			switch {
-			case q.Op == store.OpRead && q.Key == p.Object:
-				points++
-			case q.Op == store.OpRead && area == "packs" && q.Off == 0 && q.N == pack.MaxHeader:
-				headers++
-			case q.Op == store.OpRead && area == "packs":
-				reads++
-			default:
-				others++
-				t.Errorf("%s: it asked for %v %s", tt.path, q.Op, q.Key)
-			}
-		}
-		t.Logf("%s: %d requests: %d of the point, %d blocks for %d levels of pages and the content, %d headers of packs for %d runs, %d others",
-			tt.path, points+headers+reads+others, points, reads, levels, headers, runs, others)
-		if points != 1 || headers != runs || reads != blocks {
-			t.Errorf("%s: it took %d reads of the point, %d headers and %d blocks; want 1, %d and %d", tt.path, points, headers, reads, runs, blocks)
-		}
-		if runs != tt.runs || reads > levels+1 {
-			t.Errorf("%s: %d runs and %d blocks, want %d runs and at most %d blocks", tt.path, runs, reads, tt.runs, levels+1)
-		}
+	}
+	t.Logf("%s: %d requests: %d of the point, %d of blocks, %d of headers of packs", path, len(requests), points, reads, headers)
+	if points != 1 || headers != runs || reads != blocks {
+		t.Errorf("%s: want 1 of the point, %d of blocks and %d of headers", path, blocks, runs)
 	}
 }
 
@@ -246,6 +223,7 @@ func (r *repository) openCold(object, path string) (content []byte, blocks, runs
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	content = n.Inline
 	places := pages.asked
 	for _, x := range n.Extents {
 		c, err := f.Chunk(r.t.Context(), x.ID, x.Place)
